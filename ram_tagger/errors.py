@@ -1,0 +1,23 @@
+"""The tagger's errors; each message says what to do next."""
+
+from __future__ import annotations
+
+
+class RamTaggerError(Exception):
+    """The base of all."""
+
+
+class CheckpointError(RamTaggerError):
+    """A checkpoint or model folder that is missing, unsafe, incomplete or of other shapes."""
+
+
+class ShapeError(RamTaggerError):
+    """Arrays whose widths or counts do not fit each other."""
+
+
+class DescriptionError(RamTaggerError):
+    """A file of concepts or descriptions that is malformed; names the entry."""
+
+
+class UnreadablePicture(RamTaggerError):
+    """A path that holds no picture that can be read."""

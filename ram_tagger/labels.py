@@ -1,0 +1,87 @@
+"""Labels: their names and thresholds, and the bank of description embeddings the network reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ram_tagger.errors import ShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """A vocabulary in checkpoint order: parallel names, Chinese names and thresholds (0..1)."""
+
+    names: tuple[str, ...]
+    names_zh: tuple[str, ...]
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.names_zh) == len(self.thresholds):
+            raise ShapeError(
+                f"{len(self.names)} tags, {len(self.names_zh)} Chinese tags and "
+                f"{len(self.thresholds)} thresholds: give one line of each for every tag"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class LabelBank:
+    """Description embeddings of many labels, any number of descriptions for each.
+
+    embeddings: (descriptions of all labels, width), unit length, label after label;
+    counts: how many rows each label has. The original RAM++ needs equal counts; here labels with
+    the same count are handled together, so that a bank of equal counts is one matrix product.
+    """
+
+    def __init__(self, embeddings: Tensor, counts: Tensor) -> None:
+        if embeddings.ndim != 2 or int(counts.sum()) != len(embeddings):
+            raise ShapeError(
+                f"{tuple(embeddings.shape)} description embeddings do not fit "
+                f"{int(counts.sum())} descriptions of {len(counts)} labels"
+            )
+        if len(counts) and int(counts.min()) < 1:
+            raise ShapeError("a label without a description cannot be scored: give it one")
+        self.embeddings = embeddings
+        self.counts = counts.to(torch.int64).cpu()
+        starts = self.counts.cumsum(0) - self.counts
+        self._groups = [
+            (labels := torch.nonzero(self.counts == count).flatten(), starts[labels], int(count))
+            for count in self.counts.unique()
+        ]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> LabelBank:
+        """The same bank elsewhere."""
+        return LabelBank(self.embeddings.to(device=device, dtype=dtype), self.counts)
+
+    def weighted(self, glance: Tensor) -> Tensor:
+        """Every label's descriptions, averaged by softmax(glance · description).
+
+        glance: (pictures, width), the scaled picture embedding. Returns (pictures, labels, width).
+        """
+        if glance.shape[-1] != self.embeddings.shape[-1]:
+            raise ShapeError(
+                f"pictures are {glance.shape[-1]} wide, descriptions {self.embeddings.shape[-1]}: "
+                "they come from different models"
+            )
+        if len(self._groups) == 1:
+            return self._average(glance, self.embeddings, self._groups[0][2])
+        out = glance.new_empty(len(glance), len(self), glance.shape[-1])  # B C D
+        for labels, starts, count in self._groups:
+            rows = (starts[:, None] + torch.arange(count)).flatten().to(glance.device)
+            out[:, labels.to(glance.device)] = self._average(glance, self.embeddings[rows], count)
+        return out
+
+    @staticmethod
+    def _average(glance: Tensor, embeddings: Tensor, count: int) -> Tensor:
+        if count == 1:
+            return embeddings.unsqueeze(0).expand(len(glance), -1, -1)  # B C D
+        weights = (glance @ embeddings.T).unflatten(1, (-1, count)).softmax(dim=-1)  # B C K
+        descriptions = embeddings.unflatten(0, (-1, count))  # C K D
+        return torch.bmm(weights.transpose(0, 1), descriptions).transpose(0, 1)  # B C D
