@@ -1,0 +1,170 @@
+"""Settings: where the library and the models lie, which model runs, and how.
+
+Four sources, the earlier one winning: what the caller gives (command-line options), environment
+variables (`PHOTOINDEX_LIBRARY`, `PHOTOINDEX_MODEL` …), a TOML file with the same names
+(`photoindex.toml` in the user's configuration folder, or the file that `PHOTOINDEX_CONFIG` names),
+and the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from platformdirs import user_config_path, user_data_path
+
+from photoindex.errors import UsageError
+
+DEFAULT_MODEL = "ram_plus_swin_large_14m"
+CONFIG_NAME = "photoindex.toml"
+ENVIRONMENT_PREFIX = "PHOTOINDEX_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every part of photoindex may ask about how it was set up; paths are absolute."""
+
+    library: Path = field(default_factory=lambda: user_data_path("photoindex") / "library")
+    models: Path = field(default_factory=lambda: user_data_path("photoindex") / "models")
+    model: str = DEFAULT_MODEL  # a name, or the path of a model folder
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 …
+    precision: str = "auto"  # auto, fp32, bf16
+    batch_size: int = 4  # pictures; small ones are fastest on a processor
+    exclude: tuple[str, ...] = ()  # globs of file and folder names or paths to leave out
+    polling: bool = False  # look again and again instead of waiting for events (network shares)
+    settle: float = 1.0  # seconds for which a file must be unchanged before it is read
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, **options: object) -> Settings:
+        """The settings in force; an option that is None was not given.
+
+        environment: os.environ unless another is handed in. Raises UsageError naming the source
+        of a value that makes no sense, an unknown key, or a file that cannot be read.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, object] = {}
+        for source, found in (
+            _from_file(environment),
+            _from_environment(environment),
+            ("the options given", {k: v for k, v in options.items() if v is not None}),
+        ):
+            for name, value in found.items():
+                values[name] = _checked(name, value, source)
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def config_file(environment: Mapping[str, str]) -> tuple[Path, bool]:
+    """The TOML file that counts, and whether it was named (and so has to be there)."""
+    named = environment.get(ENVIRONMENT_PREFIX + "CONFIG")
+    if named:
+        return Path(named).expanduser(), True
+    return user_config_path("photoindex") / CONFIG_NAME, False
+
+
+def _from_file(environment: Mapping[str, str]) -> tuple[str, dict[str, object]]:
+    path, named = config_file(environment)
+    try:
+        return str(path), dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        if named:
+            raise UsageError(
+                f"no settings file {path}: correct {ENVIRONMENT_PREFIX}CONFIG"
+            ) from None
+        return str(path), {}
+    except OSError as error:
+        raise UsageError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the settings file {path} is not valid TOML: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> tuple[str, dict[str, object]]:
+    found: dict[str, object] = {}
+    for name in _CHECKS:
+        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        if text:
+            found[name] = text.split(os.pathsep) if name == "exclude" else text
+    return "the environment", found
+
+
+def _checked(name: str, value: object, source: str) -> object:
+    if name not in _CHECKS:
+        known = ", ".join(item.name for item in fields(Settings))
+        raise UsageError(f'unknown setting "{name}" in {source}: the settings are {known}')
+    wanted, check = _CHECKS[name]
+    try:
+        return check(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} = {value!r} in {source} should be {wanted}") from error
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise TypeError
+    return Path(value).expanduser().absolute()
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | os.PathLike) or not str(value).strip():
+        raise TypeError
+    return str(value)
+
+
+def _device(value: object) -> str:
+    kind, _, number = _text(value).partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise ValueError
+    return _text(value)
+
+
+def _precision(value: object) -> str:
+    if value not in ("auto", "fp32", "bf16"):
+        raise ValueError
+    return str(value)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str) or int(value) < 1:
+        raise ValueError
+    return int(value)
+
+
+def _globs(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError
+    return tuple(_text(item) for item in value)
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[_text(value).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    seconds = float(value)
+    if not 0 <= seconds <= 3600:
+        raise ValueError
+    return seconds
+
+
+_CHECKS: dict[str, tuple[str, Callable[[object], object]]] = {
+    "library": ("a folder", _path),
+    "models": ("a folder", _path),
+    "model": ("a model's name or folder", _text),
+    "device": ("auto, cpu, cuda or cuda:N", _device),
+    "precision": ("auto, fp32 or bf16", _precision),
+    "batch_size": ("a whole number of at least 1", _count),
+    "exclude": ("a list of patterns", _globs),
+    "polling": ("true or false", _switch),
+    "settle": ("seconds between 0 and 3600", _seconds),
+}
