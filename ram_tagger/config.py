@@ -57,7 +57,13 @@ class ModelConfig:
     name: str
     ram: RamConfig = field(default_factory=RamConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
+    digest: str = ""  # of the weights, set when a folder is written: changes when results would
     format: int = 1
+
+    @property
+    def model_id(self) -> str:
+        """Name and digest: what every stored figure of this model is filed under."""
+        return f"{self.name}-{self.digest}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain tables and lists, as written to `config.json`."""
@@ -74,5 +80,6 @@ class ModelConfig:
             name=str(table["name"]),
             ram=RamConfig(**fields(table["ram"])),
             clip=ClipConfig(**fields(table["clip"])),
+            digest=str(table["digest"]),
             format=int(table["format"]),
         )

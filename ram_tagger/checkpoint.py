@@ -1,0 +1,244 @@
+"""Weights on disk: published checkpoints read safely, model folders written and opened by mmap.
+
+A model folder holds `config.json`, `model.safetensors` (the network), `labels.safetensors`
+(description embeddings and how many each tag has), `clip.safetensors`, and one line a tag in
+`tags.txt`, `tags_zh.txt` and `thresholds.txt`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ram_tagger.clip import build_clip
+from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
+from ram_tagger.errors import CheckpointError
+from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.model import RamPlus
+from ram_tagger.published import fit, infer_config, translate
+
+CONFIG, NETWORK, LABELS, CLIP = (
+    "config.json",
+    "model.safetensors",
+    "labels.safetensors",
+    "clip.safetensors",
+)
+TAGS, TAGS_ZH, THRESHOLDS = "tags.txt", "tags_zh.txt", "thresholds.txt"
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict of a .pth/.pt/.bin or .safetensors file, memory-mapped, no code executed.
+
+    Accepts `{"model": state_dict}`, `{"state_dict": …}` and a bare state dict. OpenAI's TorchScript
+    archives are read for their weights only. Raises CheckpointError.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: give the path of a .pth or .safetensors")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        if _is_torchscript(path):
+            script = torch.jit.load(str(path), map_location="cpu")
+            return {name: value.float() for name, value in script.state_dict().items()}
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} was refused: it needs code to be run while loading, which a checkpoint from "
+            "elsewhere must not; save it again as plain tensors or safetensors"
+        ) from error
+    except (RuntimeError, SafetensorError, OSError, EOFError, ValueError, KeyError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_line}") from error
+    for key in ("model", "state_dict"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise CheckpointError(f"{path} holds no state dict: expected {{'model': state_dict}}")
+    return dict(loaded)
+
+
+def ram_from_checkpoint(
+    state: Mapping[str, Tensor], config: RamConfig | None = None
+) -> tuple[RamPlus, Tensor]:
+    """The network of a published RAM++ checkpoint, and its (tags * descriptions, width) bank.
+
+    Parameters that tagging does not use are ignored. Raises CheckpointError naming what is missing
+    or mis-shaped.
+    """
+    config = config or infer_config(state)
+    translated = translate(state)
+    network = build_network(config)
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    network.load_state_dict(fit(translated, wanted), assign=True)
+    if "label_embed" not in translated:
+        raise CheckpointError("the checkpoint lacks label_embed, the description embeddings")
+    bank = translated["label_embed"]
+    if bank.ndim != 2 or bank.shape[1] != config.embedding_width:
+        raise CheckpointError(
+            f"label_embed is {tuple(bank.shape)}, needed is (descriptions, {config.embedding_width})"
+        )
+    return network.eval(), bank
+
+
+def clip_from_checkpoint(state: Mapping[str, Tensor], config: ClipConfig) -> nn.Module:
+    """An open_clip network with a checkpoint's weights. Raises CheckpointError."""
+    with _without_initialisation():
+        network = build_clip(config)
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    try:
+        network.load_state_dict(fit(state, wanted), assign=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"CLIP weights do not fit {config.architecture}: {error}") from error
+    return network.eval()
+
+
+def build_network(config: RamConfig) -> RamPlus:
+    """A network whose parameters hold no values yet, quickly."""
+    with _without_initialisation():
+        return RamPlus(config)
+
+
+def label_bank(embeddings: Tensor, tags: int) -> LabelBank:
+    """A bank of equal description counts, as published. Raises CheckpointError."""
+    if tags == 0 or len(embeddings) % tags:
+        raise CheckpointError(
+            f"{len(embeddings)} description embeddings cannot belong to {tags} tags: "
+            "the tag list is of another checkpoint"
+        )
+    return LabelBank(embeddings, torch.full((tags,), len(embeddings) // tags))
+
+
+def save_model_folder(
+    folder: Path,
+    config: ModelConfig,
+    network: RamPlus,
+    clip_network: nn.Module,
+    labels: LabelSet,
+    bank: LabelBank,
+    half: bool = False,
+) -> ModelConfig:
+    """Write a model folder; returns the config with the digest of what was written.
+
+    half: store floats as 16 bit, for a model that is shipped; they are widened on loading.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        NETWORK: dict(network.state_dict()),
+        CLIP: dict(clip_network.state_dict()),
+        LABELS: {"embeddings": bank.embeddings, "counts": bank.counts},
+    }
+    digest = hashlib.blake2b(digest_size=8)
+    for name, state in tensors.items():
+        save_file({k: _stored(v, half) for k, v in state.items()}, folder / name)
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    for name, lines in zip(
+        (TAGS, TAGS_ZH, THRESHOLDS),
+        (labels.names, labels.names_zh, map(str, labels.thresholds)),
+        strict=True,
+    ):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    config = replace(config, digest=digest.hexdigest())
+    text = json.dumps(config.to_json(), ensure_ascii=False, indent=1)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    return config
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """`config.json` of a model folder. Raises CheckpointError."""
+    try:
+        return ModelConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder} is no model folder: it has no {CONFIG}; make one with ram-tagger convert"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
+
+
+def load_labels(folder: Path) -> LabelSet:
+    """Tags, Chinese tags and thresholds of a model folder. Raises CheckpointError."""
+    return read_labels(folder / TAGS, folder / TAGS_ZH, folder / THRESHOLDS)
+
+
+def read_labels(tags: Path, tags_zh: Path, thresholds: Path) -> LabelSet:
+    """A vocabulary from three files of one line a tag. Raises CheckpointError, ShapeError."""
+    try:
+        names, names_zh, values = (
+            tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            for path in (tags, tags_zh, thresholds)
+        )
+        return LabelSet(names, names_zh, tuple(float(value) for value in values))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the tag lists cannot be read: {error}") from error
+
+
+def load_network(folder: Path, config: RamConfig) -> RamPlus:
+    """The network of a model folder, its weights memory-mapped. Raises CheckpointError."""
+    network = build_network(config)
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    network.load_state_dict(fit(_tensors(folder / NETWORK), wanted), assign=True)
+    return network.eval()
+
+
+def load_bank(folder: Path) -> LabelBank:
+    """The description embeddings of a model folder, memory-mapped. Raises CheckpointError."""
+    tensors = _tensors(folder / LABELS)
+    return LabelBank(tensors["embeddings"], tensors["counts"])
+
+
+def load_clip(folder: Path, config: ClipConfig) -> nn.Module:
+    """The CLIP network of a model folder, memory-mapped. Raises CheckpointError."""
+    return clip_from_checkpoint(_tensors(folder / CLIP), config)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    return {
+        name: value.float() if value.dtype == torch.float16 else value
+        for name, value in read_checkpoint(path).items()
+    }
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    if half and value.dtype == torch.float32:
+        value = value.half()
+    return value.detach().contiguous()
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("constants.pkl") for name in archive.namelist())
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        if getattr(func, "__name__", "") in {"uniform_", "normal_", "erfinv_"}:
+            return args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _without_initialisation() -> Iterator[None]:
+    """Build networks without drawing random weights that are about to be replaced."""
+    with _SkipInitialisation():
+        yield
