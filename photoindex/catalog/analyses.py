@@ -37,9 +37,11 @@ class Analyses:
         """Analyses numbered > after."""
         raise NotImplementedError
 
-    def stored(self, model_id: str, photo_ids: Ids | None = None) -> Iterator[tuple[Ids, list[StoredPhoto]]]:
+    def stored(
+        self, model_id: str, photo_ids: Ids | None = None
+    ) -> Iterator[tuple[Ids, list[StoredPhoto]]]:
         raise NotImplementedError
 
-    def purge(self, deleted_before: datetime) -> tuple[int,
-        """]: ...        # ids of photos forgotten."""
+    def purge(self, deleted_before: datetime) -> tuple[int, ...]:
+        """Ids of photos forgotten."""
         raise NotImplementedError

@@ -16,8 +16,7 @@ class Concepts:
         """All in one transaction."""
         raise NotImplementedError
 
-    def all(self) -> tuple[ConceptRecord,
-        """]: ...."""
+    def all(self) -> tuple[ConceptRecord, ...]:
         raise NotImplementedError
 
     def get(self, name: str) -> ConceptRecord | None:
@@ -33,8 +32,8 @@ class Concepts:
         """None: no concept has embeddings of that model."""
         raise NotImplementedError
 
-    def without_embeddings(self, model_id: str) -> tuple[Concept,
-        """]: ...  # to be embedded and scored after a change of model."""
+    def without_embeddings(self, model_id: str) -> tuple[Concept, ...]:
+        """To be embedded and scored after a change of model."""
         raise NotImplementedError
 
     def unscored(self, model_id: str) -> dict[int, Ids]:

@@ -16,8 +16,7 @@ class Folders:
         """Adds or updates, online."""
         raise NotImplementedError
 
-    def all(self) -> tuple[FolderRecord,
-        """]: ...."""
+    def all(self) -> tuple[FolderRecord, ...]:
         raise NotImplementedError
 
     def set_online(self, path: Path, online: bool) -> int:
@@ -54,6 +53,5 @@ class Files:
         """Touched, same content; deleted/offline becomes present."""
         raise NotImplementedError
 
-    def failures(self) -> tuple[FileRecord,
-        """]: ...."""
+    def failures(self) -> tuple[FileRecord, ...]:
         raise NotImplementedError

@@ -12,7 +12,9 @@ from photoindex.tagger import *  # noqa: F403
 
 
 class Models:
-    def register(self, model_id: str, name: str, embedding_size: int, vocabulary: Sequence[TagName]) -> None:
+    def register(
+        self, model_id: str, name: str, embedding_size: int, vocabulary: Sequence[TagName]
+    ) -> None:
         """No-op when known."""
         raise NotImplementedError
 
@@ -22,6 +24,5 @@ class Models:
     def active(self) -> ModelRecord | None:
         raise NotImplementedError
 
-    def all(self) -> tuple[ModelRecord,
-        """]: ...."""
+    def all(self) -> tuple[ModelRecord, ...]:
         raise NotImplementedError

@@ -18,18 +18,19 @@ class Tags:
     def untag(self, photo_ids: Sequence[int], name: str) -> None:
         raise NotImplementedError
 
-    def of(self, photo_ids: Ids | Sequence[int], everything: bool = False) -> dict[int, tuple[PhotoTag,
-        """]]: ...  # every id a key; most probable first."""
+    def of(
+        self, photo_ids: Ids | Sequence[int], everything: bool = False
+    ) -> dict[int, tuple[PhotoTag, ...]]:
+        """Every id a key; most probable first."""
         raise NotImplementedError
 
-    def counts(self, limit: int | None = None, source: Source | None = None) -> tuple[TagCount,
-        """]: ...."""
+    def counts(
+        self, limit: int | None = None, source: Source | None = None
+    ) -> tuple[TagCount, ...]:
         raise NotImplementedError
 
-    def find(self, word: str) -> tuple[TagRecord,
-        """]: ...."""
+    def find(self, word: str) -> tuple[TagRecord, ...]:
         raise NotImplementedError
 
-    def similar(self, word: str, limit: int = 5) -> tuple[TagRecord,
-        """]: ...."""
+    def similar(self, word: str, limit: int = 5) -> tuple[TagRecord, ...]:
         raise NotImplementedError
