@@ -1,4 +1,4 @@
-"""Every error that photoindex raises on purpose, and the exit code each one means at the command line."""
+"""Every error that photoindex raises on purpose, and the exit code each one means."""
 
 from __future__ import annotations
 

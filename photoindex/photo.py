@@ -1,4 +1,4 @@
-"""What is known of a photo and of the files that hold it: the records that rooms hand each other."""
+"""What is known of a photo and of the files that hold it: records that rooms share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file seen in a folder. The path is absolute; bytes that are no UTF-8 are surrogate-escaped."""
+    """A file seen in a folder. The path is absolute; bytes that are no UTF-8 are escaped."""
 
     path: Path
     stamp: FileStamp

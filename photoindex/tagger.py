@@ -127,10 +127,17 @@ class Tagger(Protocol):
     which a tag is not reported by `analyse`.
     """
 
-    model_id: str
-    embedding_size: int
-    vocabulary: Sequence[TagName]
-    floor: float
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def embedding_size(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> Sequence[TagName]: ...
+
+    @property
+    def floor(self) -> float: ...
 
     def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
         """Tags, embedding and tokens of upright RGB pictures of any size."""
@@ -190,9 +197,10 @@ class LoadOptions:
 
 
 class TaggerPlugin(Protocol):
-    """What an entry point of `photoindex.taggers` gives. Its methods import networks, it does not."""
+    """What an entry point of `photoindex.taggers` gives: light until it loads a network."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def sources(self) -> Sequence[ModelSource]:
         """The models that can be named without a folder."""

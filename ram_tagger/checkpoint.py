@@ -88,7 +88,7 @@ def ram_from_checkpoint(
     bank = translated["label_embed"]
     if bank.ndim != 2 or bank.shape[1] != config.embedding_width:
         raise CheckpointError(
-            f"label_embed is {tuple(bank.shape)}, needed is (descriptions, {config.embedding_width})"
+            f"label_embed is {tuple(bank.shape)}, needed are rows of {config.embedding_width}"
         )
     return network.eval(), bank
 
@@ -227,7 +227,11 @@ def _is_torchscript(path: Path) -> bool:
 
 class _SkipInitialisation(TorchFunctionMode):
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":

@@ -69,7 +69,7 @@ class Clip:
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Tensor:
         """(pictures, 3, size, size) to (pictures, width)."""
-        weight = next(self.network.parameters())
+        weight = next(self.network.visual.parameters())  # type: ignore[union-attr,operator,arg-type]
         embeddings = self.network.encode_image(pixels.to(weight.device, weight.dtype))  # type: ignore[operator]
         return F.normalize(embeddings.float(), dim=-1)
 

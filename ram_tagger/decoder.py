@@ -27,7 +27,7 @@ class CrossAttention(nn.Module):
         self.dropout = config.dropout
 
     def project(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of (pictures, tokens, width): two (pictures, heads, tokens, head width)."""
+        """Keys and values of image tokens, each (pictures, heads, tokens, head width)."""
         return self._split(self.key(tokens)), self._split(self.value(tokens))
 
     def forward(self, labels: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class CrossAttention(nn.Module):
         return cast(Tensor, self.output(seen.transpose(1, 2).flatten(2)))  # B C D
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B heads N D
+        return cast(Tensor, x.unflatten(-1, (self.heads, -1)).transpose(1, 2))  # B heads N D
 
 
 class DecoderLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""The published RAM++ checkpoint layout, translated: pure functions from state dict to state dict."""
+"""The published RAM++ layout, translated: pure functions from state dict to state dict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _RENAMES = (
     (r"^image_proj\.", "encoder.image_proj."),
     (r"^wordvec_proj\.", "decoder.wordvec_proj."),
     (r"^fc\.", "decoder.fc."),
-    (r"^tagging_head\.encoder\.layer\.(\d+)\.crossattention\.self\.", r"decoder.layers.\1.attention."),
+    (
+        r"^tagging_head\.encoder\.layer\.(\d+)\.crossattention\.self\.",
+        r"decoder.layers.\1.attention.",
+    ),
     (
         r"^tagging_head\.encoder\.layer\.(\d+)\.crossattention\.output\.dense\.",
         r"decoder.layers.\1.attention.output.",

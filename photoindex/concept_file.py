@@ -1,0 +1,129 @@
+"""The file that `add-concept` takes: concepts by name, each with any number of descriptions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from photoindex.errors import ConceptError
+from photoindex.tagger import Concept
+
+DEFAULT_THRESHOLD = 0.5
+LARGEST_FILE = 64 * 1024 * 1024  # bytes
+MOST_DESCRIPTIONS = 1000
+_FIELDS = {"descriptions", "threshold", "zh"}
+
+
+def read_concepts(path: Path) -> list[Concept]:
+    """The concepts of a JSON file.
+
+    Three forms are read: RAM++'s list of `{name: [description, …]}`, a plain object
+    `{name: [description, …]}`, and `{name: {"descriptions": […], "threshold": 0.5, "zh": "…"}}`.
+    Raises ConceptError that names the entry and what is wrong with it; nothing is half-read.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConceptError(f"{path}: larger than {LARGEST_FILE >> 20} MB: split it")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConceptError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConceptError(f"{path}: not UTF-8 text: save it as UTF-8") from error
+    try:
+        return parse_concepts(text)
+    except ConceptError as error:
+        raise ConceptError(f"{path}: {error}") from error
+
+
+def parse_concepts(text: str) -> list[Concept]:
+    """The concepts of a JSON text, as `read_concepts` reads them from a file."""
+    try:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ConceptError(f"not JSON: {error.msg} in line {error.lineno}") from error
+    except RecursionError as error:
+        raise ConceptError("nested too deeply: a concept is a name and a list") from error
+    concepts = [_concept(name, value) for name, value in _entries(document)]
+    if not concepts:
+        raise ConceptError('no concept in it: write {"name": ["description", …]}')
+    seen: dict[str, str] = {}
+    for concept in concepts:
+        earlier = seen.setdefault(concept.name.casefold(), concept.name)
+        if earlier is not concept.name:
+            raise ConceptError(f'concept "{concept.name}" stands there twice: keep one')
+    return concepts
+
+
+def _entries(document: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(document, Mapping):
+        return document.items()
+    if not isinstance(document, list):
+        raise ConceptError("expected an object or a list of objects of concepts")
+    for number, item in enumerate(document, 1):
+        if not isinstance(item, Mapping):
+            raise ConceptError(f"entry {number}: expected {{name: [description, …]}}")
+    return [pair for item in document for pair in item.items()]
+
+
+def _concept(name: str, value: Any) -> Concept:
+    clean = " ".join(name.split())
+    if not clean:
+        raise ConceptError("a concept has an empty name: give it one")
+    if not clean.isprintable() or len(clean) > 200:
+        raise ConceptError(f"concept {clean[:60]!a}: not a name (200 printable characters)")
+    if isinstance(value, Mapping):
+        unknown = sorted(set(value) - _FIELDS)
+        if unknown:
+            raise ConceptError(
+                f'concept "{clean}": unknown field "{unknown[0]}"; known are '
+                "descriptions, threshold, zh"
+            )
+        return Concept(
+            clean,
+            _descriptions(clean, value.get("descriptions", [])),
+            _threshold(clean, value.get("threshold", DEFAULT_THRESHOLD)),
+            _chinese(clean, value.get("zh")),
+        )
+    return Concept(clean, _descriptions(clean, value), DEFAULT_THRESHOLD)
+
+
+def _descriptions(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ConceptError(f'concept "{name}": descriptions must be a list of texts')
+    for number, text in enumerate(value, 1):
+        if not isinstance(text, str) or not text.strip():
+            raise ConceptError(f'concept "{name}": description {number} is not a text')
+    if len(value) > MOST_DESCRIPTIONS:
+        raise ConceptError(f'concept "{name}": more than {MOST_DESCRIPTIONS} descriptions')
+    return tuple(text.strip() for text in value)
+
+
+def _threshold(name: str, value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not 0 < value < 1:
+        raise ConceptError(f'concept "{name}": threshold must be a number between 0 and 1')
+    return float(value)
+
+
+def _chinese(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise ConceptError(f'concept "{name}": zh must be a text')
+    return value.strip()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConceptError(f'"{twice}" stands there twice: keep one')
+    return table
+
+
+def _no_constant(constant: str) -> Any:
+    raise ConceptError(f"{constant} is no number: thresholds lie between 0 and 1")

@@ -1,0 +1,218 @@
+"""RamTagger: pictures in; tags, image tokens and embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
+from ram_tagger import checkpoint
+from ram_tagger.clip import Clip
+from ram_tagger.config import ModelConfig, RamConfig
+from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
+from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.model import RamPlus
+from ram_tagger.openset import bank_of, embed_concepts
+from ram_tagger.pixels import clip_pixels, ram_pixels
+
+Picture = Path | str | Image.Image
+Floats = NDArray[np.float32]
+T = TypeVar("T")
+
+TOKEN_BLOCK = 64
+"""Stored photos scored at a time."""
+WORTH_BF16 = 50_000_000
+"""Parameters from which 16-bit arithmetic pays; below, equal figures everywhere matter more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network says of one picture.
+
+    probabilities: (tags,) float32, 0..1, in vocabulary order; tokens: (1 + patches, width)
+    float32; embedding: (width,) float32, CLIP's, unit length.
+    """
+
+    probabilities: Floats
+    tokens: Floats
+    embedding: Floats
+
+
+class RamTagger:
+    """A loaded model folder: one place for transforms, batching, device and precision."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        network: RamPlus,
+        clip: Clip,
+        labels: LabelSet,
+        bank: LabelBank,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.config = config
+        self.labels = labels
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(precision, self.device, network)
+        self.network = network.to(self.device, self.dtype)
+        self.clip = clip
+        clip.network.to(self.device)
+        if self.dtype != torch.float32:
+            clip.network.visual.to(self.dtype)  # type: ignore[union-attr,operator]
+        self.bank = bank.to(self.device, self.dtype)
+        self.batch_size = 32 if self.device.type == "cuda" else 4
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> RamTagger:
+        """Open a model folder. Raises CheckpointError."""
+        config = checkpoint.load_config(folder)
+        network = checkpoint.load_network(folder, config.ram)
+        clip = Clip(config.clip, checkpoint.load_clip(folder, config.clip))
+        labels, bank = checkpoint.load_labels(folder), checkpoint.load_bank(folder)
+        if len(bank) != len(labels):
+            raise CheckpointError(
+                f"{folder} has {len(labels)} tags and embeddings of {len(bank)}: convert it again"
+            )
+        return cls(config, network, clip, labels, bank, device, precision)
+
+    @torch.inference_mode()
+    def predict(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
+        """Every probability, the image tokens and the CLIP embedding, picture by picture.
+
+        Raises UnreadablePicture for a path that holds none.
+        """
+        for batch in _batches(pictures, self.batch_size):
+            opened = [open_picture(picture) for picture in batch]
+            tokens = self.network.encode(self._pixels(opened, self.config.ram))
+            probabilities = _numpy(self.network.score(tokens, self.bank).float().sigmoid())
+            embeddings = self.embed_pictures(opened)
+            yield from map(Prediction, probabilities, _numpy(tokens), embeddings)
+
+    def tags(self, prediction: Prediction, threshold: float | None = None) -> tuple[Tag, ...]:
+        """The tags of a prediction, most probable first.
+
+        threshold: one for all tags instead of each tag's own.
+        """
+        limits = np.array(self.labels.thresholds, dtype=np.float32)
+        if threshold is not None:
+            limits = np.full_like(limits, threshold)
+        shown = np.flatnonzero(prediction.probabilities > limits)
+        return self.describe_tags(prediction, shown)
+
+    def describe_tags(self, prediction: Prediction, rows: NDArray[np.int64]) -> tuple[Tag, ...]:
+        """Tags of some vocabulary rows, most probable first, each with its own threshold."""
+        order = rows[np.argsort(-prediction.probabilities[rows], kind="stable")]
+        return tuple(
+            Tag(
+                self.labels.names[row],
+                self.labels.names_zh[row],
+                float(prediction.probabilities[row]),
+                self.labels.thresholds[row],
+            )
+            for row in order
+        )
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Floats:
+        """(pictures, width) CLIP image embeddings, unit length."""
+        pixels = clip_pixels(pictures, self.config.clip).to(self.device, self.dtype)
+        return _numpy(self.clip.embed_pixels(pixels))
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """(texts, width) CLIP text embeddings, unit length."""
+        return _numpy(self.clip.embed_text(texts))
+
+    def embed_concepts(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
+        """The label embeddings of concepts."""
+        return embed_concepts(self.clip, concepts)
+
+    @torch.inference_mode()
+    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
+        """(photos, labels) probabilities from stored tokens, streaming."""
+        bank = bank_of(labels).to(self.device, self.dtype)
+        blocks = [
+            _numpy(self.network.score(self._restore(block), bank).float().sigmoid())
+            for block in _batches(photos, TOKEN_BLOCK)
+        ]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(labels)), np.float32)
+
+    def _restore(self, photos: Sequence[StoredPhoto]) -> Tensor:
+        tokens = [_tokens_of(photo) for photo in photos]
+        values = torch.from_numpy(np.stack([t.values for t in tokens])).to(self.device)
+        scales = torch.from_numpy(np.stack([t.scales for t in tokens])).to(self.device)
+        return (values.float() * scales.unsqueeze(-1)).to(self.dtype)  # B N D
+
+    def _pixels(self, pictures: Sequence[Image.Image], config: RamConfig) -> Tensor:
+        return ram_pixels(pictures, config).to(self.device, self.dtype)
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """An upright RGB picture from a path or a picture. Raises UnreadablePicture."""
+    if not isinstance(picture, Image.Image):
+        try:
+            with Image.open(picture) as file:
+                picture = ImageOps.exif_transpose(file).convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise UnreadablePicture(f"{picture}: no picture that can be read: {error}") from error
+    return picture
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises RamTaggerError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RamTaggerError(
+            f'no device "{name}" here: use --device cpu, or install a torch with CUDA'
+        ) from error
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device, network: RamPlus) -> torch.dtype:
+    """fp32, bf16, or for `auto` bf16 where the hardware multiplies it fast and the model is large.
+
+    Raises RamTaggerError for another word.
+    """
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if precision in named:
+        return named[precision]
+    if precision != "auto":
+        raise RamTaggerError(f'no precision "{precision}": use auto, fp32 or bf16')
+    large = sum(p.numel() for p in network.parameters()) >= WORTH_BF16
+    return torch.bfloat16 if large and fast_bf16(device) else torch.float32
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 matrix products run in hardware: recent NVIDIA GPUs, AVX512-BF16 and AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def _tokens_of(photo: StoredPhoto) -> ImageTokens:
+    if photo.tokens is None:
+        raise RamTaggerError("a photo without image tokens cannot be scored: analyse it again")
+    return photo.tokens
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _numpy(values: Tensor) -> Floats:
+    return values.float().cpu().numpy()
