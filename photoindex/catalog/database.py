@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
 
 from photoindex.catalog.journal import network_file_system
 from photoindex.errors import LibraryError
@@ -76,6 +76,7 @@ def _engine(path: Path, patience: float) -> Engine:
     engine = create_engine(
         "sqlite+pysqlite://",
         creator=lambda: sqlite3.connect(path, timeout=patience, check_same_thread=False),
+        poolclass=QueuePool,
         pool_size=8,
         max_overflow=-1,
     )
@@ -117,8 +118,6 @@ def translated(path: Path) -> Iterator[None]:
     """Turn what SQLAlchemy, sqlite3 and the file system raise into LibraryError."""
     try:
         yield
-    except PoolTimeoutError as error:
-        raise LibraryError(f"{path}: too many readers at once: try again") from error
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise LibraryError(f"{path}: {_advice(cause)}") from error
