@@ -29,7 +29,7 @@ class Settings:
 
     library: Path = field(default_factory=lambda: user_data_path("photoindex") / "library")
     models: Path = field(default_factory=lambda: user_data_path("photoindex") / "models")
-    model: str = DEFAULT_MODEL  # a name, or the path of a model folder
+    model: str | None = None  # a name or a model folder; None: the library's own, else the default
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     precision: str = "auto"  # auto, fp32, bf16
     batch_size: int = 4  # pictures; small ones are fastest on a processor

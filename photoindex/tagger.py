@@ -7,7 +7,7 @@ A plugin package registers one `TaggerPlugin` object under the entry-point group
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -124,7 +124,8 @@ class Tagger(Protocol):
     """A loaded model.
 
     `model_id` changes whenever stored analyses would differ. `floor` is the probability under
-    which a tag is not reported by `analyse`.
+    which a tag is not reported by `analyse`. `picture_size` is the side in pixels of what the
+    networks see: a picture may be handed in at twice that, however large its file.
     """
 
     @property
@@ -138,6 +139,9 @@ class Tagger(Protocol):
 
     @property
     def floor(self) -> float: ...
+
+    @property
+    def picture_size(self) -> int: ...
 
     def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
         """Tags, embedding and tokens of upright RGB pictures of any size."""
@@ -193,7 +197,7 @@ class LoadOptions:
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     precision: str = "auto"  # auto, fp32, bf16
-    options: dict[str, str] = field(default_factory=dict)  # plugin-specific, e.g. a vocabulary file
+    open_model: Callable[[str], Tagger] | None = None  # for a model that builds on another
 
 
 class TaggerPlugin(Protocol):

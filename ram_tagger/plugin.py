@@ -43,6 +43,7 @@ class RamPlusTagger:
         self._tagger = tagger
         self.model_id = tagger.config.model_id
         self.embedding_size = tagger.config.ram.embedding_width
+        self.picture_size = max(tagger.config.ram.image_size, tagger.config.clip.image_size)
         labels = tagger.labels
         self.vocabulary = tuple(map(TagName, labels.names, labels.names_zh, labels.thresholds))
 

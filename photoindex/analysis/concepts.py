@@ -1,0 +1,77 @@
+"""Concepts over stored photos: label embeddings are built, tokens streamed, no photo is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.records import Ids, NewConcept
+from photoindex.tagger import Concept, Floats, LabelEmbeddings, Progress, Tagger
+
+SCORING = "scoring"
+
+
+def score_concepts(
+    concepts: Sequence[Concept], catalog: Catalog, tagger: Tagger, progress: Progress
+) -> list[NewConcept]:
+    """Every stored photo's probability for each concept, ready to be added.
+
+    All concepts are scored in one pass over the stored tokens, block by block.
+    """
+    labels = tagger.embed_labels(concepts)
+    ids, probabilities = _pass_over(labels, catalog, tagger, progress)
+    return [
+        NewConcept(concept, part, tagger.model_id, ids, probabilities[:, column])
+        for column, (concept, part) in enumerate(zip(concepts, split(labels), strict=True))
+    ]
+
+
+def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
+    """Score what stored concepts have not met yet.
+
+    Those are photos recorded while a concept was being added, and every photo and concept after a
+    change of model.
+    """
+    waiting = catalog.concepts.without_embeddings(tagger.model_id)
+    if waiting:
+        catalog.concepts.add(score_concepts(waiting, catalog, tagger, progress))
+    stored = catalog.concepts.embeddings(tagger.model_id)
+    unscored = catalog.concepts.unscored(tagger.model_id)
+    if stored is None or not unscored:
+        return
+    parts = dict(zip(stored.ids.tolist(), split(stored.labels), strict=True))
+    for concept_id, photo_ids in unscored.items():
+        ids, probabilities = _pass_over(
+            parts[concept_id], catalog, tagger, progress, photo_ids
+        )
+        catalog.concepts.score(concept_id, tagger.model_id, ids, probabilities[:, 0])
+
+
+def split(labels: LabelEmbeddings) -> Iterator[LabelEmbeddings]:
+    """The labels one by one."""
+    end = np.cumsum(labels.counts)
+    for row, name in enumerate(labels.names):
+        count = labels.counts[row : row + 1]
+        yield LabelEmbeddings((name,), labels.embeddings[end[row] - count[0] : end[row]], count)
+
+
+def _pass_over(
+    labels: LabelEmbeddings,
+    catalog: Catalog,
+    tagger: Tagger,
+    progress: Progress,
+    photo_ids: Ids | None = None,
+) -> tuple[Ids, Floats]:
+    total = catalog.analyses.state(tagger.model_id).count if photo_ids is None else len(photo_ids)
+    ids: list[Ids] = [np.empty(0, dtype=np.int64)]
+    scores: list[Floats] = [np.empty((0, len(labels)), dtype=np.float32)]
+    done = 0
+    progress(SCORING, done, total)
+    for block_ids, photos in catalog.analyses.stored(tagger.model_id, photo_ids):
+        ids.append(block_ids)
+        scores.append(tagger.score(labels, photos))
+        done += len(photos)
+        progress(SCORING, done, total)
+    return np.concatenate(ids), np.concatenate(scores)

@@ -1,0 +1,164 @@
+"""The built-in tagger `clip-zero-shot`: any installed model's CLIP with a vocabulary of one's own.
+
+A model folder is two files: `zero-shot.json` names the model whose CLIP is borrowed, and
+`vocabulary.txt` has a tag a line, optionally followed by a tab and its Chinese name. It stores no
+image tokens; everything is scored by the embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from photoindex.errors import ModelError
+from photoindex.tagger import (
+    Analysis,
+    Concept,
+    Floats,
+    LabelEmbeddings,
+    LoadOptions,
+    ModelSource,
+    StoredPhoto,
+    Tag,
+    Tagger,
+    TagName,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CONFIG, VOCABULARY = "zero-shot.json", "vocabulary.txt"
+THRESHOLD = 0.5
+NULL_PROMPTS = ("a photo", "a picture of something", "an image of various things")
+"""What a label has to beat: texts that fit any picture."""
+SHARPNESS = 100.0
+"""CLIP's own logit scale: the probability is the sigmoid of this times the lead over the nulls."""
+
+
+class ZeroShotTagger:
+    """Tags by which vocabulary entries fit a picture better than texts that fit any picture."""
+
+    floor = 0.1
+
+    def __init__(self, clip: Tagger, vocabulary: Sequence[TagName]) -> None:
+        self._clip = clip
+        self.vocabulary = tuple(vocabulary)
+        self.embedding_size = clip.embedding_size
+        self.picture_size = clip.picture_size
+        words = "\n".join(f"{tag.name}\t{tag.name_zh}" for tag in vocabulary)
+        digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
+        self.model_id = f"clip-zero-shot-{clip.model_id}-{digest}"
+        self._null = clip.embed_text(NULL_PROMPTS)
+        self._labels = clip.embed_labels([Concept(tag.name) for tag in vocabulary])
+
+    def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
+        """Tags above the floor, and the embedding; no tokens."""
+        stored = [StoredPhoto(row, None) for row in self.embed_pictures(pictures)]
+        probabilities = self.score(self._labels, stored)
+        return [
+            Analysis(self._tags(row), photo)
+            for row, photo in zip(probabilities, stored, strict=True)
+        ]
+
+    def embed_pictures(self, pictures: Sequence[Image]) -> Floats:
+        """(pictures, width), unit length."""
+        return self._clip.embed_pictures(pictures)
+
+    def embed_labels(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
+        """Each concept's description embeddings."""
+        return self._clip.embed_labels(concepts)
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """(texts, width), unit length."""
+        return self._clip.embed_text(texts)
+
+    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
+        """(photos, labels): how far a label's best description leads over the null prompts."""
+        rows = [photo.embedding for photo in photos]
+        if not rows:
+            return np.empty((0, len(labels)), dtype=np.float32)
+        embeddings = np.stack(rows)  # photos D
+        null = (embeddings @ self._null.T).max(axis=1, keepdims=True)
+        cosines = embeddings @ labels.embeddings.T  # photos K
+        starts = np.cumsum(labels.counts) - labels.counts
+        best = np.maximum.reduceat(cosines, starts, axis=1)  # photos C
+        return np.asarray(1 / (1 + np.exp(-SHARPNESS * (best - null))), dtype=np.float32)
+
+    def _tags(self, probabilities: Floats) -> tuple[Tag, ...]:
+        order = np.argsort(-probabilities, kind="stable")
+        return tuple(
+            Tag(
+                self.vocabulary[row].name,
+                self.vocabulary[row].name_zh,
+                float(probabilities[row]),
+                self.vocabulary[row].threshold,
+            )
+            for row in order
+            if probabilities[row] >= self.floor
+        )
+
+
+class ZeroShotPlugin:
+    """Loads and makes zero-shot model folders."""
+
+    name = "clip-zero-shot"
+
+    def sources(self) -> Sequence[ModelSource]:
+        """None: a vocabulary is always one's own."""
+        return ()
+
+    def accepts(self, folder: Path) -> bool:
+        """Whether a folder holds a vocabulary and the name of a CLIP."""
+        return (folder / CONFIG).is_file() and (folder / VOCABULARY).is_file()
+
+    def load(self, folder: Path, options: LoadOptions) -> Tagger:
+        """The borrowed CLIP is opened through `options.open_model`. Raises ModelError."""
+        try:
+            borrowed = str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["clip"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f'{folder / CONFIG} is damaged: expected {{"clip": "model name"}}'
+            ) from error
+        if options.open_model is None:
+            raise ModelError(f"{folder} borrows the CLIP of {borrowed}, which cannot be opened here")
+        return ZeroShotTagger(options.open_model(borrowed), read_vocabulary(folder / VOCABULARY))
+
+    def build(self, source: Path, folder: Path, name: str) -> None:
+        """A model folder from a vocabulary file, or a folder that is one already."""
+        listed = source / VOCABULARY if source.is_dir() else source
+        if listed.suffix != ".txt":
+            raise ModelError("expected a vocabulary: a .txt of one tag a line")
+        read_vocabulary(listed)
+        config = source / CONFIG
+        folder.mkdir(parents=True, exist_ok=True)
+        text = config.read_text(encoding="utf-8") if config.is_file() else _default_config()
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / VOCABULARY).write_bytes(listed.read_bytes())
+
+
+def read_vocabulary(path: Path) -> tuple[TagName, ...]:
+    """Tags from a file of one a line, `name` or `name<TAB>Chinese name`. Raises ModelError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"the vocabulary {path} cannot be read: save it as UTF-8 text") from error
+    tags: dict[str, TagName] = {}
+    for line in lines:
+        name, _, chinese = (part.strip() for part in line.partition("\t"))
+        if name and not name.startswith("#"):
+            tags.setdefault(name.casefold(), TagName(name, chinese or None, THRESHOLD))
+    if not tags:
+        raise ModelError(f"the vocabulary {path} is empty: write one tag a line")
+    return tuple(tags.values())
+
+
+def _default_config() -> str:
+    return json.dumps({"clip": "ram_plus_swin_large_14m"}) + "\n"
+
+
+plugin = ZeroShotPlugin()

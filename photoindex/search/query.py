@@ -1,0 +1,95 @@
+"""The query language: free text mixed with filters.
+
+tabby cat on roof            free text
+"snow leopard" tag:zoo       quotes keep words together
+tag:cat -tag:dog 猫          tags, English or Chinese
+after:2024-05 before:2025    when the photo was taken: year, month or day
+in:~/Pictures/Rome           a folder and all below it
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+
+from photoindex.errors import QueryError
+
+_TERM = re.compile(r'(?P<field>-?[A-Za-z]+:)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))')
+_DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed query.
+
+    text: the free words in order, quoted phrases as one entry; after is inclusive, before not.
+    """
+
+    text: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+    folders: tuple[Path, ...] = ()
+
+
+def parse(text: str) -> Query:
+    """Read a query. Raises QueryError that names the term and what is expected."""
+    if text.count('"') % 2:
+        raise QueryError("a quotation mark is not closed: quote both ends")
+    words: list[str] = []
+    found: dict[str, list[str]] = {name: [] for name in FIELDS}
+    for match in _TERM.finditer(text):
+        field = (match["field"] or "").lower()
+        value = match["quoted"] if match["quoted"] is not None else match["bare"]
+        if field in found:
+            found[field].append(_value(field, value))
+        elif field and not match["quoted"] and field.lstrip("-")[:-1] in _LIKELY_FIELDS:
+            raise QueryError(f'no filter "{field}": known are {", ".join(FIELDS)}')
+        elif (field + value).strip():
+            words.append((field + value).strip())
+    after = [_day("after:", value) for value in found["after:"]]
+    before = [_day("before:", value) for value in found["before:"]]
+    return Query(
+        tuple(words),
+        tuple(found["tag:"]),
+        tuple(found["-tag:"]),
+        max(after, default=None),
+        min(before, default=None),
+        tuple(Path(value).expanduser().absolute() for value in found["in:"]),
+    )
+
+
+_LIKELY_FIELDS = {"tags", "since", "until", "from", "to", "date", "folder", "dir", "path", "camera"}
+
+
+def _value(field: str, value: str) -> str:
+    if not value.strip():
+        raise QueryError(f'"{field}" needs a value: for example {_EXAMPLES[field]}')
+    return value.strip()
+
+
+_EXAMPLES = {
+    "tag:": "tag:cat",
+    "-tag:": "-tag:dog",
+    "after:": "after:2024-05",
+    "before:": "before:2025",
+    "in:": "in:~/Pictures",
+}
+
+
+def _day(field: str, value: str) -> datetime:
+    """The first moment of a year, month or day."""
+    match = _DAY.fullmatch(value)
+    try:
+        if match is None:
+            raise ValueError
+        year, month, day = (int(part) if part else 1 for part in match.groups())
+        return datetime.combine(date(year, month, day), time())
+    except ValueError as error:
+        raise QueryError(
+            f'"{field}{value}" is no date: write a year, a month or a day, as in {field}2024-05-17'
+        ) from error

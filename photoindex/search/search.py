@@ -1,0 +1,209 @@
+"""Search from top to bottom: understand, select, find candidates, re-score, rank, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag
+from photoindex.errors import QueryError
+from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
+from photoindex.search.query import parse
+from photoindex.search.relevance import NoiseFloor, relevant, similarity_score
+from photoindex.search.results import Evidence, Hit, Rank, SearchResult
+from photoindex.search.understanding import Plan, understand, words_that_are_tags
+from photoindex.tagger import Concept, Floats, LabelEmbeddings, Tagger
+from photoindex.vectors.base import VectorIndex
+
+DECODER_SHARE = 0.7
+"""Weight of the decoder's probability in the fused score; the rest is similarity's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What is asked for.
+
+    like: (d,) float32 embedding of an example picture; everything: also what lies under the cut;
+    min_probability: 0..1, replaces the tags' thresholds and the query's own cut.
+    """
+
+    query: str = ""
+    like: Floats | None = None
+    limit: int = 20
+    rank: Rank = Rank.FUSED
+    min_probability: float | None = None
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a search looks; index and tagger are opened only by the searches that need them."""
+
+    catalog: Catalog
+    model_id: str | None
+    vectors: Callable[[], VectorIndex]
+    tagger: Callable[[], Tagger]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Photos with what orders them; arrays run in parallel."""
+
+    ids: Ids
+    scores: Floats
+    relevant: np.ndarray
+    evidence: Sequence[Evidence]
+
+
+def search(request: SearchRequest, sources: Sources) -> SearchResult:
+    """Find photos. Raises QueryError for a query that cannot be understood."""
+    plan = understand(parse(request.query), sources.catalog, request.min_probability)
+    within = sources.catalog.photos.select(plan.filter) if plan.filter != PhotoFilter() else None
+    named = plan.tags
+    if request.like is not None:
+        if plan.concept is not None:
+            raise QueryError("--like takes filters beside it, not free text: leave the words out")
+        scored = _by_likeness(request.like, sources, within)
+    elif plan.concept is not None:
+        named = (*named, *words_that_are_tags(plan.concept, sources.catalog))
+        also = tuple(tag.id for tag in named)
+        scored = _by_concept(request, plan.concept, also, sources, within)
+    else:
+        scored = _by_tags(plan, sources.catalog, within)
+    return _result(request, plan, tuple(tag.name for tag in named), scored, sources.catalog)
+
+
+def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None) -> _Scored:
+    """Photos that the filter selected: the most probable first, or the newest without tags."""
+    ids = catalog.photos.select(PhotoFilter()) if within is None else within
+    everyone = np.ones(len(ids), dtype=bool)
+    if not plan.groups:
+        newest = np.linspace(1.0, 0.0, len(ids), dtype=np.float32)
+        return _Scored(catalog.photos.newest(ids), newest, everyone, [Evidence()] * len(ids))
+    groups = [catalog.photos.probability(ids, group).max(axis=1) for group in plan.groups]
+    scores = np.min(groups, axis=0).astype(np.float32)
+    return _Scored(ids, scores, everyone, [Evidence(tag_probability=float(s)) for s in scores])
+
+
+def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
+    """Photos whose embeddings are close to an example's."""
+    label = LabelEmbeddings(("",), like[None, :], np.array([1], dtype=np.int64))
+    found = _candidates(label, sources, within, ())
+    standing = found.floor.standing(found.similarities)
+    cut = found.floor.cut()
+    return _Scored(
+        found.ids,
+        similarity_score(standing, cut),
+        relevant(standing, None, cut),
+        _evidence(found, standing, None),
+    )
+
+
+def _by_concept(
+    request: SearchRequest,
+    text: str,
+    also: tuple[int, ...],
+    sources: Sources,
+    within: Ids | None,
+) -> _Scored:
+    """Photos that show an open-set concept: CLIP proposes, the alignment decoder decides."""
+    tagger = sources.tagger()
+    labels = tagger.embed_labels([Concept(text)])
+    found = _candidates(labels, sources, within, also, max(SHORTLIST, request.limit))
+    standing, cut = found.floor.standing(found.similarities), found.floor.cut()
+    by_similarity = similarity_score(standing, cut)
+    probabilities = (
+        None if request.rank is Rank.CLIP else _decode(tagger, labels, sources, found.ids)
+    )
+    if probabilities is None:
+        scores = by_similarity
+    elif request.rank is Rank.DECODER:
+        scores = probabilities
+    else:
+        scores = DECODER_SHARE * probabilities + (1 - DECODER_SHARE) * by_similarity
+    kept = relevant(standing, probabilities, cut)
+    if request.min_probability is not None and probabilities is not None:
+        kept = probabilities >= request.min_probability
+    return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities))
+
+
+def _candidates(
+    labels: LabelEmbeddings,
+    sources: Sources,
+    within: Ids | None,
+    also: tuple[int, ...],
+    shortlist: int = SHORTLIST,
+) -> Candidates:
+    """Candidates among the photos that have an embedding of the active model."""
+    if sources.model_id is None:
+        empty = np.empty(0, dtype=np.int64)
+        return Candidates(empty, np.empty(0, np.float32), NoiseFloor.measure(np.empty(0)))
+    everything = sources.catalog.analyses.photo_ids(sources.model_id)
+    shown = sources.catalog.photos.select(PhotoFilter()) if within is None else within
+    if within is not None or len(shown) < len(everything):
+        within = np.intersect1d(shown, everything, assume_unique=True)
+    extra = np.intersect1d(tagged(sources.catalog, also, within, shortlist), everything)
+    return find_candidates(labels, sources.vectors(), within, extra, everything, shortlist)
+
+
+def _decode(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats | None:
+    """The decoder's probability for each photo; None where the tagger stored no tokens."""
+    assert sources.model_id is not None
+    blocks = sources.catalog.analyses.stored(sources.model_id, ids)
+    stored = [photo for _, block in blocks for photo in block]
+    if not stored or stored[0].tokens is None:
+        return None
+    return tagger.score(labels, stored)[:, 0]
+
+
+def _evidence(
+    found: Candidates, standing: Floats, probabilities: Floats | None
+) -> Sequence[Evidence]:
+    return [
+        Evidence(
+            float(found.similarities[row]),
+            found.floor.median,
+            float(standing[row]),
+            None if probabilities is None else float(probabilities[row]),
+        )
+        for row in range(len(found.ids))
+    ]
+
+
+def _result(
+    request: SearchRequest,
+    plan: Plan,
+    names: tuple[str, ...],
+    scored: _Scored,
+    catalog: Catalog,
+) -> SearchResult:
+    order = np.argsort(-scored.scores, kind="stable")
+    if not request.everything:
+        order = order[scored.relevant[order]]
+    chosen = order[: request.limit]
+    ids = scored.ids[chosen]
+    photos = {photo.id: photo for photo in catalog.photos.many(ids)}
+    tags = catalog.tags.of(ids)
+    hits = [
+        Hit(
+            photos[photo_id],
+            float(scored.scores[row]),
+            bool(scored.relevant[row]),
+            tuple(_matching(tags[photo_id], names)),
+            scored.evidence[row],
+        )
+        for row, photo_id in zip(chosen, ids.tolist(), strict=True)
+        if photo_id in photos
+    ]
+    below = int(len(scored.ids) - np.count_nonzero(scored.relevant))
+    found = len(order)
+    return SearchResult(tuple(hits), names, plan.concept, found, below)
+
+
+def _matching(tags: Sequence[PhotoTag], names: Sequence[str]) -> Iterator[PhotoTag]:
+    """The photo's tags that were asked for, else its most probable ones."""
+    asked = [tag for tag in tags if tag.name in names]
+    yield from asked or tags[:4]

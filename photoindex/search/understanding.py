@@ -1,0 +1,105 @@
+"""From a parsed query to what the catalog can answer: which words are tags, what is free text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.records import PhotoFilter, TagRecord
+from photoindex.errors import QueryError
+from photoindex.search.query import Query
+
+_LONGEST_TAG = 6  # words
+_JOINING = frozenset("a an and the with in on of at , + & 和 与 及 的".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to look for.
+
+    filter: what every hit meets; groups: tags asked for, each a choice of tag ids (a Chinese word
+    may mean several tags); tags: all of them; concept: free text to be scored as an open-set
+    concept, None where tags and filters say it all.
+    """
+
+    filter: PhotoFilter
+    groups: tuple[tuple[int, ...], ...]
+    tags: tuple[TagRecord, ...]
+    concept: str | None
+
+
+def understand(query: Query, catalog: Catalog, min_probability: float | None = None) -> Plan:
+    """Find out what a query asks for.
+
+    Free words that are all tags ("cat and dog", 猫) are asked as tags; otherwise the whole free
+    text is one open-set concept, because "tabby cat on roof" means more than its words do.
+    Raises QueryError for a `tag:` that the library has never heard of.
+    """
+    wanted = [_known(name, catalog) for name in query.tags]
+    unwanted = [tag for name in query.not_tags for tag in _known(name, catalog)]
+    spelled = _as_tags(query.text, catalog)
+    concept = " ".join(query.text) if query.text and spelled is None else None
+    groups = [*wanted, *(spelled or [])]
+    return Plan(
+        PhotoFilter(
+            all_of=tuple(_ids(group) for group in groups),
+            none_of=_ids(unwanted),
+            after=query.after,
+            before=query.before,
+            folders=query.folders,
+            min_probability=min_probability if groups else None,
+        ),
+        tuple(_ids(group) for group in groups),
+        tuple(dict.fromkeys(tag for group in groups for tag in group)),
+        concept,
+    )
+
+
+def words_that_are_tags(text: str, catalog: Catalog) -> tuple[TagRecord, ...]:
+    """Every tag named in a free text, the longest name first: to be shown beside hits."""
+    words = text.split()
+    found: list[TagRecord] = []
+    at = 0
+    while at < len(words):
+        tags, length = _longest(words[at:], catalog)
+        found.extend(tags)
+        at += max(length, 1)
+    return tuple(dict.fromkeys(found))
+
+
+def _as_tags(text: Sequence[str], catalog: Catalog) -> list[tuple[TagRecord, ...]] | None:
+    """The tags that a free text consists of, or None where some of it is no tag."""
+    groups: list[tuple[TagRecord, ...]] = []
+    words = list(text)
+    while words:
+        tags, length = _longest(words, catalog)
+        if tags:
+            groups.append(tags)
+        elif words[0].casefold() not in _JOINING:
+            return None
+        del words[: max(length, 1)]
+    return groups or None
+
+
+def _longest(words: Sequence[str], catalog: Catalog) -> tuple[tuple[TagRecord, ...], int]:
+    for length in range(min(_LONGEST_TAG, len(words)), 0, -1):
+        tags = catalog.tags.find(" ".join(words[:length]).strip(",;"))
+        if tags:
+            return tags, length
+    return (), 0
+
+
+def _known(name: str, catalog: Catalog) -> tuple[TagRecord, ...]:
+    tags = catalog.tags.find(name)
+    if not tags:
+        close = [tag.name for tag in catalog.tags.similar(name)]
+        hint = f"; close to it: {', '.join(close)}" if close else ""
+        raise QueryError(
+            f'no tag "{name}" in this library{hint} (as free text, without "tag:", any words do)'
+        )
+    return tags
+
+
+def _ids(tags: Sequence[TagRecord]) -> tuple[int, ...]:
+    return tuple(tag.id for tag in tags)
