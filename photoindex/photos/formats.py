@@ -9,12 +9,6 @@ from enum import Enum
 
 HEAD_SIZE = 32  # bytes that `sniff` wants to see
 
-# Pillow's names; nothing else is ever tried, so that no exotic decoder meets a hostile file.
-FORMATS = (
-    *("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB"),
-    *("JPEG2000", "PPM", "AVIF", "HEIF"),
-)
-
 _PICTURE = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .tif .tiff .gif .bmp .dib "
     ".jp2 .j2k .j2c .jpc .jpf .jpx .pbm .pgm .ppm .pnm .avif .avifs .heic .heif .hif .heics".split()

@@ -73,7 +73,7 @@ class Scan:
         self._real_pruning = Pruning(Path(os.path.realpath(root or folder)), excludes)
 
     def __iter__(self) -> Iterator[FoundFile]:
-        """Every picture file with its stamp. What vanishes meanwhile is left out; nothing raised."""
+        """Every picture file with its stamp; what vanishes meanwhile is left out."""
         waiting = [os.fspath(self.folder)]
         while waiting:
             entries, folders = self._list(waiting.pop())
