@@ -207,6 +207,7 @@ def _concepts() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_concepts")),
         sa.UniqueConstraint("tag_id", name=op.f("uq_concepts_tag_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_concepts_name_zh"), "concepts", ["name_zh"], unique=False)
     op.create_table(

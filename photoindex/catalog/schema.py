@@ -162,9 +162,10 @@ class VocabularyEntry(Base):
 
 
 class ConceptRow(Base):
-    """An open-set label given by descriptions."""
+    """An open-set label given by descriptions. A changed one is a new row with an id never used."""
 
     __tablename__ = "concepts"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tag_id: Mapped[int] = mapped_column(_owner("tags.id"), unique=True)

@@ -1,36 +1,215 @@
-"""Tags in the catalog."""
+"""Tags: what people give and take, what photos show, and what a word means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
+import difflib
+from collections.abc import Sequence
+from typing import Any
 
-from photoindex.catalog.records import *  # noqa: F403
-from photoindex.photo import *  # noqa: F403
-from photoindex.tagger import *  # noqa: F403
+from sqlalchemy import Connection, delete, exists, func, or_, select
+from sqlalchemy.dialects.sqlite import insert
+
+from photoindex.catalog.database import Database
+from photoindex.catalog.ids import AnyIds, among, as_ids, as_list
+from photoindex.catalog.models import active_model, need_tag
+from photoindex.catalog.records import PhotoTag, TagCount, TagRecord
+from photoindex.catalog.schema import ConceptRow, Model, Photo, PhotoTagRow, TagRow
+from photoindex.catalog.shown import Narrowing, figures, live
+from photoindex.errors import NothingFound, UsageError
+from photoindex.photo import Source
+
+_RANK = {Source.USER: 0, Source.IMPORTED: 1, Source.MODEL: 2, Source.CONCEPT: 2}
 
 
 class Tags:
-    def tag(self, photo_ids: Sequence[int], name: str, source: Source = Source.USER) -> None:
-        raise NotImplementedError
+    """Tags by their English name, in any case, or by their Chinese one."""
 
-    def untag(self, photo_ids: Sequence[int], name: str) -> None:
-        raise NotImplementedError
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def of(
-        self, photo_ids: Ids | Sequence[int], everything: bool = False
-    ) -> dict[int, tuple[PhotoTag, ...]]:
-        """Every id a key; most probable first."""
-        raise NotImplementedError
+    def tag(self, photo_ids: AnyIds, name: str, source: Source = Source.USER) -> None:
+        """Give photos a tag, as the user or an import; it may be a new one.
+
+        Raises NothingFound for an unknown photo, UsageError for an empty name.
+        """
+        name = name.strip()
+        if not name:
+            raise UsageError("a tag needs a name")
+        asked = as_list(photo_ids)
+        with self._database.write() as connection:
+            _need_photos(connection, asked)
+            _say(connection, asked, need_tag(connection, name), source, 1.0)
+
+    def untag(self, photo_ids: AnyIds, name: str) -> None:
+        """Take a tag from photos, as the user.
+
+        The user's own tag goes; where a model, a concept or an import says it, the user's word
+        is kept and hides it. Raises NothingFound for an unknown tag.
+        """
+        asked = as_list(photo_ids)
+        with self._database.write() as connection:
+            tag_id = connection.execute(
+                select(TagRow.id).where(TagRow.name == name.strip())
+            ).scalar_one_or_none()
+            if tag_id is None:
+                raise NothingFound(f'no photo has a tag "{name}"')
+            here = (PhotoTagRow.tag_id == tag_id, among(PhotoTagRow.photo_id, asked))
+            connection.execute(delete(PhotoTagRow).where(*here, PhotoTagRow.source == Source.USER))
+            said = as_ids(connection.execute(select(PhotoTagRow.photo_id).where(*here).distinct()))
+            _say(connection, as_list(said), tag_id, Source.USER, 0.0)
+
+    def of(self, photo_ids: AnyIds, everything: bool = False) -> dict[int, tuple[PhotoTag, ...]]:
+        """The tags that photos show: the people's first, then the most probable, a name once.
+
+        everything: every figure stored, shown or not, a name as often as it has sources.
+        Every id asked for is a key.
+        """
+        found: dict[int, list[PhotoTag]] = {photo_id: [] for photo_id in as_list(photo_ids)}
+        with self._database.read() as connection:
+            rows = figures(
+                Narrowing(photos=list(found)), active_model(connection), hidden=everything
+            ).c
+            query = (
+                select(
+                    rows.photo_id,
+                    TagRow.name,
+                    _chinese(rows.source),
+                    rows.probability,
+                    rows.threshold,
+                    rows.source,
+                    Model.model_id,
+                )
+                .join(TagRow, TagRow.id == rows.tag_id)
+                .outerjoin(ConceptRow, ConceptRow.tag_id == rows.tag_id)
+                .outerjoin(Model, Model.id == rows.model_id)
+            )
+            for (
+                photo_id,
+                name,
+                name_zh,
+                probability,
+                threshold,
+                source,
+                model,
+            ) in connection.execute(query):
+                found[photo_id].append(
+                    PhotoTag(name, name_zh, probability, threshold, Source(source), model)
+                )
+        return {photo_id: _ordered(tags, once=not everything) for photo_id, tags in found.items()}
 
     def counts(
         self, limit: int | None = None, source: Source | None = None
     ) -> tuple[TagCount, ...]:
-        raise NotImplementedError
+        """How many photos show each tag, as one source says or any; the most frequent first."""
+        with self._database.read() as connection:
+            rows = figures(
+                Narrowing(),
+                active_model(connection),
+                sources=tuple(Source) if source is None else (source,),
+            ).c
+            held = (
+                select(rows.tag_id, func.count(rows.photo_id.distinct()).label("photos"))
+                .where(live(rows.photo_id))
+                .group_by(rows.tag_id)
+                .subquery()
+            )
+            query = (
+                select(TagRow.id, TagRow.name, _chinese(None), held.c.photos)
+                .join(held, held.c.tag_id == TagRow.id)
+                .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
+                .order_by(held.c.photos.desc(), TagRow.name)
+                .limit(limit)
+            )
+            return tuple(TagCount(TagRecord(*tag), n) for *tag, n in connection.execute(query))
 
     def find(self, word: str) -> tuple[TagRecord, ...]:
-        raise NotImplementedError
+        """The tags that a word names: one by its English name, several by a Chinese one."""
+        named = or_(
+            TagRow.name == word,
+            TagRow.name_zh == word,
+            exists().where(ConceptRow.tag_id == TagRow.id, ConceptRow.name_zh == word),
+        )
+        return self._records(named)
 
     def similar(self, word: str, limit: int = 5) -> tuple[TagRecord, ...]:
-        raise NotImplementedError
+        """Tags whose names are spelt much like a word, the closest first."""
+        by_name: dict[str, TagRecord] = {}
+        for tag in self._records(None):
+            by_name.setdefault(tag.name.lower(), tag)
+            if tag.name_zh:
+                by_name.setdefault(tag.name_zh, tag)
+        close = difflib.get_close_matches(word.lower(), by_name, n=limit)
+        return tuple({by_name[name].id: by_name[name] for name in close}.values())
+
+    def _records(self, condition: Any) -> tuple[TagRecord, ...]:
+        query = (
+            select(TagRow.id, TagRow.name, _chinese(None))
+            .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
+            .order_by(TagRow.name)
+        )
+        if condition is not None:
+            query = query.where(condition)
+        with self._database.read() as connection:
+            return tuple(TagRecord(*row) for row in connection.execute(query))
+
+
+def _chinese(source: Any) -> Any:
+    """A tag's Chinese name; a concept's own one comes first for what the concept says."""
+    vocabulary, concept = TagRow.name_zh, ConceptRow.name_zh
+    if source is None:
+        return func.coalesce(vocabulary, concept)
+    return func.iif(
+        source == Source.CONCEPT,
+        func.coalesce(concept, vocabulary),
+        func.coalesce(vocabulary, concept),
+    )
+
+
+def _ordered(tags: Sequence[PhotoTag], *, once: bool) -> tuple[PhotoTag, ...]:
+    ordered = sorted(tags, key=lambda tag: (_RANK[tag.source], -tag.probability, tag.name))
+    if not once:
+        return tuple(ordered)
+    first: dict[str, PhotoTag] = {}
+    for tag in ordered:
+        first.setdefault(tag.name, tag)
+    return tuple(first.values())
+
+
+def _need_photos(connection: Connection, photo_ids: Sequence[int]) -> None:
+    known = set(
+        as_list(as_ids(connection.execute(select(Photo.id).where(among(Photo.id, photo_ids)))))
+    )
+    if missing := [photo_id for photo_id in photo_ids if photo_id not in known]:
+        raise NothingFound(f"no photo has the number {missing[0]}")
+
+
+def _say(
+    connection: Connection,
+    photo_ids: Sequence[int],
+    tag_id: int,
+    source: Source,
+    probability: float,
+) -> None:
+    """Write what people say; a user's word replaces the one before."""
+    if not photo_ids:
+        return
+    connection.execute(
+        delete(PhotoTagRow).where(
+            PhotoTagRow.tag_id == tag_id,
+            PhotoTagRow.source == source,
+            among(PhotoTagRow.photo_id, photo_ids),
+        )
+    )
+    connection.execute(
+        insert(PhotoTagRow),
+        [
+            {
+                "photo_id": photo_id,
+                "tag_id": tag_id,
+                "source": source,
+                "model_id": None,
+                "probability": probability,
+            }
+            for photo_id in dict.fromkeys(photo_ids)
+        ],
+    )
