@@ -43,9 +43,7 @@ def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
         return
     parts = dict(zip(stored.ids.tolist(), split(stored.labels), strict=True))
     for concept_id, photo_ids in unscored.items():
-        ids, probabilities = _pass_over(
-            parts[concept_id], catalog, tagger, progress, photo_ids
-        )
+        ids, probabilities = _pass_over(parts[concept_id], catalog, tagger, progress, photo_ids)
         catalog.concepts.score(concept_id, tagger.model_id, ids, probabilities[:, 0])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -161,7 +160,7 @@ def _read(file: FoundFile, catalog: Catalog, tagger: Tagger) -> _Read:
 def _still_the_same(file: FoundFile) -> bool:
     """Whether a file is what it was before it was read; otherwise the next look will see it."""
     try:
-        return stamp_of(os.stat(file.path)) == file.stamp
+        return stamp_of(file.path.stat()) == file.stamp
     except OSError:
         return False
 

@@ -125,7 +125,9 @@ class ZeroShotPlugin:
                 f'{folder / CONFIG} is damaged: expected {{"clip": "model name"}}'
             ) from error
         if options.open_model is None:
-            raise ModelError(f"{folder} borrows the CLIP of {borrowed}, which cannot be opened here")
+            raise ModelError(
+                f"{folder} borrows the CLIP of {borrowed}, which cannot be opened here"
+            )
         return ZeroShotTagger(options.open_model(borrowed), read_vocabulary(folder / VOCABULARY))
 
     def build(self, source: Path, folder: Path, name: str) -> None:

@@ -1,0 +1,219 @@
+"""Keeping the library true to its folders: catch up once, then follow what happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from photoindex.analysis.catch_up import Disagreement, compare, same_content
+from photoindex.analysis.concepts import fill_gaps
+from photoindex.analysis.pipeline import Tally, analyse_files
+from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.records import FileMove
+from photoindex.config import Settings
+from photoindex.errors import UsageError
+from photoindex.photo import FileState, FoundFile
+from photoindex.photos.walk import scan, stamp_of
+from photoindex.photos.watch import Changes, watch
+from photoindex.tagger import Progress, Tagger
+
+logger = logging.getLogger(__name__)
+
+KEEP_DELETED = timedelta(days=30)
+"""How long the analysis of a deleted photo is kept, so that a move seen late loses nothing."""
+LOOKING = "looking"
+_REPORT_EVERY = 500
+
+
+class Indexer:
+    """Brings the catalog up to date with folders, by one tagger."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tagger: Tagger,
+        settings: Settings,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self._catalog = catalog
+        self._tagger = tagger
+        self._settings = settings
+        self._progress = progress
+        self._stop = stop
+
+    def catch_up(self, folders: Sequence[Path]) -> Tally:
+        """Everything that changed since the last time, deleted photos' remains included."""
+        tally = sum((self._catch_up_root(folder) for folder in folders), Tally())
+        tally += self._analyse_awaiting()
+        if not self._stop.is_set():
+            fill_gaps(self._catalog, self._tagger, self._progress)
+            self._catalog.analyses.purge(datetime.now(UTC) - KEEP_DELETED)
+        return tally
+
+    def follow(self, folders: Sequence[Path]) -> Iterator[Tally]:
+        """What happened, settled change by settled change, until told to stop."""
+        changes = watch(
+            folders,
+            self._settings.exclude,
+            polling=self._settings.polling,
+            settle=self._settings.settle,
+            stop=self._stop,
+        )
+        for change in changes:
+            tally = self._apply(change, folders)
+            fill_gaps(self._catalog, self._tagger, _silent)
+            yield tally
+
+    def _catch_up_root(self, folder: Path) -> Tally:
+        """A whole watched folder; an unmounted one makes its photos offline."""
+        looked = scan(folder, self._settings.exclude)
+        self._progress(LOOKING, 0, None)
+        found = list(self._counted(looked))
+        if self._is_away(folder, found):
+            count = self._catalog.folders.set_online(folder, online=False)
+            logger.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
+            return Tally()
+        self._catalog.folders.remember(folder, folder.stat().st_dev)
+        return self._settle(compare(found, self._catalog.files.under(folder)), looked.unreadable)
+
+    def _is_away(self, folder: Path, found: Sequence[FoundFile]) -> bool:
+        """Whether a disk is not mounted: no folder, or an empty one on another device."""
+        try:
+            device = folder.stat().st_dev
+        except OSError:
+            return True
+        if found:
+            return False
+        known = next((f for f in self._catalog.folders.all() if f.path == folder), None)
+        return known is not None and known.device is not None and known.device != device
+
+    def _catch_up_part(self, part: Path, folders: Sequence[Path]) -> Tally:
+        """A folder inside a watched one."""
+        root = next((f for f in folders if part == f or f in part.parents), None)
+        if root is None or part == root:
+            return self._catch_up_root(part)
+        if not self._is_reachable(root):
+            return self._catch_up_root(root)
+        looked = scan(part, self._settings.exclude, root=root)
+        found = list(looked)
+        unreadable = [path for path in looked.unreadable if path != part or part.exists()]
+        return self._settle(compare(found, self._catalog.files.under(part)), unreadable)
+
+    def _is_reachable(self, root: Path) -> bool:
+        try:
+            return any(os.scandir(root)) or not self._is_away(root, ())
+        except OSError:
+            return False
+
+    def _settle(self, found: Disagreement, unreadable: Sequence[Path]) -> Tally:
+        """Record what a comparison told, then analyse what has to be read."""
+        gone = [path for path in found.gone if not _is_below(path, unreadable)]
+        self._catalog.files.move(found.moved)
+        self._catalog.files.restamp(found.back)
+        self._catalog.files.mark_deleted(gone)
+        seen = Tally(linked=len(found.moved) + len(found.back), deleted=len(gone))
+        return seen + self._analyse(found.unread)
+
+    def _apply(self, change: Changes, folders: Sequence[Path]) -> Tally:
+        tally = Tally()
+        touched = set(change.touched)
+        moves: list[FileMove] = []
+        for old, new in change.moved:
+            file, known = _look(new), self._catalog.files.at(old)
+            if file and known and known.photo_id and same_content(file.stamp, known.stamp):
+                moves.append(FileMove(old, file))
+            else:
+                touched.add(new)
+        self._catalog.files.move(moves)
+        gone = [
+            path
+            for path in (*change.gone, *(old for old, _ in change.moved))
+            if not os.path.lexists(path) and self._known_present(path)
+        ]
+        self._catalog.files.mark_deleted(gone)
+        tally += Tally(linked=len(moves), deleted=len(gone))
+        tally += self._analyse([file for path in sorted(touched) if (file := self._news(path))])
+        for part in sorted(change.rescan):
+            tally += self._catch_up_part(part, folders)
+        return tally
+
+    def _known_present(self, path: Path) -> bool:
+        known = self._catalog.files.at(path)
+        return known is not None and known.state is FileState.PRESENT
+
+    def _news(self, path: Path) -> FoundFile | None:
+        """A touched file if it has to be read; one that came back unchanged is just noted."""
+        file, known = _look(path), self._catalog.files.at(path)
+        if file is None or known is None or not same_content(file.stamp, known.stamp):
+            return file
+        if known.state is not FileState.PRESENT:
+            self._catalog.files.restamp([file])
+        return None
+
+    def _analyse_awaiting(self) -> Tally:
+        """Photos that another model analysed and this one has not, then switch to this one."""
+        catalog, model_id = self._catalog, self._tagger.model_id
+        waiting = [
+            FoundFile(record.path, record.stamp)
+            for record in catalog.analyses.awaiting(model_id)
+            if not self._stop.is_set()
+        ]
+        tally = self._analyse(waiting)
+        if catalog.analyses.awaiting_count(model_id) == 0:
+            catalog.models.activate(model_id)
+        return tally
+
+    def _analyse(self, files: Sequence[FoundFile]) -> Tally:
+        if not files or self._stop.is_set():
+            return Tally()
+        return analyse_files(
+            files,
+            self._catalog,
+            self._tagger,
+            self._settings.batch_size,
+            self._progress,
+            self._stop.is_set,
+        )
+
+    def _counted(self, files: Iterator[FoundFile]) -> Iterator[FoundFile]:
+        for number, file in enumerate(files, 1):
+            if number % _REPORT_EVERY == 0:
+                self._progress(LOOKING, number, None)
+            yield file
+
+
+def resolve_folders(folders: Sequence[Path], catalog: Catalog) -> list[Path]:
+    """Absolute folders without those inside others; with none given, the ones watched before.
+
+    Raises UsageError for a folder that is not there and never was, or for no folder at all.
+    """
+    known = {record.path for record in catalog.folders.all()}
+    wanted = [Path(os.path.abspath(folder.expanduser())) for folder in folders] or sorted(known)
+    if not wanted:
+        raise UsageError("no folder to look at: name one, for example photoindex watch ~/Pictures")
+    for folder in wanted:
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file: name the folder that it lies in")
+        if not folder.is_dir() and folder not in known:
+            raise UsageError(f"no folder {folder}: check the name")
+    return [f for f in dict.fromkeys(wanted) if not any(o in f.parents for o in wanted)]
+
+
+def _look(path: Path) -> FoundFile | None:
+    try:
+        return FoundFile(path, stamp_of(path.stat()))
+    except OSError:
+        return None
+
+
+def _is_below(path: Path, folders: Sequence[Path]) -> bool:
+    return any(folder == path or folder in path.parents for folder in folders)
+
+
+def _silent(what: str, done: int, total: int | None) -> None:
+    """No progress for the small work between two events."""
