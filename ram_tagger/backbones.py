@@ -18,7 +18,9 @@ def sketch_resnet(pretrained: bool = False, **options: Any) -> ResNet:
     shape = {
         "block": BasicBlock,
         "layers": (1, 1, 1, 1),
-        "channels": (32, 64, 96, 160),
+        "channels": (32, 64, 128, 192),
+        "stem_type": "deep",
+        "stem_width": 16,
         "output_stride": 16,
     }
     return build_model_with_cfg(ResNet, "sketch_resnet", pretrained, **{**shape, **options})
