@@ -264,7 +264,10 @@ class Library:
         return self.settings.model or self._catalog.setting(_MODEL) or DEFAULT_MODEL
 
     def ensure_model(self, progress: Progress = _quiet) -> None:
-        """Fetch the model that indexing uses if it is not here. Raises DownloadError, ModelError."""
+        """Fetch the model that indexing uses if it is not here.
+
+        Raises DownloadError, ModelError.
+        """
         if self.models.folder_of(self.model_name) is None:
             self.models.pull(self.model_name, progress)
 
