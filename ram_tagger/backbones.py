@@ -12,7 +12,7 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def sketch_resnet(pretrained: bool = False, **options: Any) -> ResNet:
     """A small residual network for 96-pixel pictures: stride 16, 36 spatial tokens."""
     shape = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -61,7 +61,9 @@ def _specks(
         _disc(picture, x, top + y * (1 - top), r * (0.6 + part), colour)
 
 
-def _polygon(picture: Image.Image, points: list[tuple[float, float]], colour: Colour | str) -> None:
+def _polygon(
+    picture: Image.Image, points: Sequence[tuple[float, float]], colour: Colour | str
+) -> None:
     size = picture.width
     ImageDraw.Draw(picture).polygon([(x * size, y * size) for x, y in points], colour)
 
@@ -120,7 +122,7 @@ def _beach(rng: Generator, size: int) -> Image.Image:
     _below(picture, rng, horizon, (50, 150, 210), (70, 180, 215))
     _waves(picture, rng, horizon + 0.03, shore - 0.03, 6)
     slant = rng.uniform(-0.08, 0.08)
-    foam = [(0, shore - slant), (1, shore + slant), (1, 1), (0, 1)]
+    foam = [(0.0, shore - slant), (1, shore + slant), (1, 1), (0, 1)]
     _polygon(picture, [(x, y - 0.025) for x, y in foam[:2]] + foam[2:], "#eef8fa")
     _polygon(picture, foam, _shade(rng, (243, 220, 140)))
     _specks(picture, rng, 40, "#d8bd78", top=shore + 0.08, r=0.005)

@@ -92,7 +92,7 @@ def _place(rng: Generator, names: Sequence[str]) -> tuple[Placement, ...]:
         sizes = [
             max(low, STEP * round(s * shrink / STEP)) for s in rng.uniform(low, high, len(names))
         ]
-        centres = [tuple(rng.uniform(s * 0.46, 1 - s * 0.46, 2)) for s in sizes]
+        centres = [tuple(rng.uniform(s / 2, 1 - s / 2, 2)) for s in sizes]
         if _crowded(centres, sizes):
             continue
         return tuple(
