@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from photoindex.catalog.journal import network_file_system
@@ -121,8 +121,10 @@ def translated(path: Path) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise LibraryError(f"{path}: {_advice(cause)}") from error
-    except SQLAlchemyError as error:
-        raise LibraryError(f"{path}: the catalog cannot answer: {error}") from error
+    except OSError as error:
+        raise LibraryError(
+            f"{path}: {error.strerror}: make the file and its folder readable and writable"
+        ) from error
 
 
 def _advice(error: BaseException | None) -> str:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, or_, select
+from sqlalchemy import Connection, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.database import Database
@@ -127,7 +127,7 @@ class Tags:
         named = or_(
             TagRow.name == word,
             TagRow.name_zh == word,
-            exists().where(ConceptRow.tag_id == TagRow.id, ConceptRow.name_zh == word),
+            ConceptRow.name_zh == word,
         )
         return self._records(named)
 
