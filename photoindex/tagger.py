@@ -56,7 +56,8 @@ class ImageTokens:
     def quantise(cls, tokens: Floats) -> ImageTokens:
         """Round (tokens, width) float32 to int8, each token by its own largest magnitude."""
         peak = np.abs(tokens).max(axis=1)
-        scales = np.where(peak > 0, peak / 127.0, 1.0).astype(np.float32)
+        steps = (peak / 127.0).astype(np.float32)
+        scales = np.where(steps > 0, steps, np.float32(1.0))
         values = np.rint(tokens / scales[:, None]).clip(-127, 127).astype(np.int8)
         return cls(values, scales)
 
