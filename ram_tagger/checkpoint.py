@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from ram_tagger.errors import CheckpointError
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
 from ram_tagger.published import fit, infer_config, translate
+from ram_tagger.torchscript import is_torchscript, read_torchscript
 
 CONFIG, NETWORK, LABELS, CLIP = (
     "config.json",
@@ -38,36 +40,42 @@ CONFIG, NETWORK, LABELS, CLIP = (
 )
 TAGS, TAGS_ZH, THRESHOLDS = "tags.txt", "tags_zh.txt", "thresholds.txt"
 
+# What torch, zipfile and safetensors raise on files that are cut short or of another kind.
+_DAMAGE = (
+    RuntimeError,
+    SafetensorError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+)
+
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The state dict of a .pth/.pt/.bin or .safetensors file, memory-mapped, no code executed.
 
     Accepts `{"model": state_dict}`, `{"state_dict": …}` and a bare state dict. OpenAI's TorchScript
-    archives are read for their weights only. Raises CheckpointError.
+    archives are read for their weights only (`ram_tagger.torchscript`). Half precision, which
+    processors are slow at, is widened to float32. Raises CheckpointError.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of a .pth or .safetensors")
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        if _is_torchscript(path):
-            script = torch.jit.load(str(path), map_location="cpu")
-            return {name: value.float() for name, value in script.state_dict().items()}
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = _read(path)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} was refused: it needs code to be run while loading, which a checkpoint from "
-            "elsewhere must not; save it again as plain tensors or safetensors"
-        ) from error
-    except (RuntimeError, SafetensorError, OSError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(_refusal(path, error)) from error
+    except _DAMAGE as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_line}") from error
     for key in ("model", "state_dict"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds no state dict: expected {{'model': state_dict}}")
-    return dict(loaded)
+    return {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}
 
 
 def ram_from_checkpoint(
@@ -190,26 +198,32 @@ def load_network(folder: Path, config: RamConfig) -> RamPlus:
     """The network of a model folder, its weights memory-mapped. Raises CheckpointError."""
     network = build_network(config)
     wanted = {name: value.shape for name, value in network.state_dict().items()}
-    network.load_state_dict(fit(_tensors(folder / NETWORK), wanted), assign=True)
+    network.load_state_dict(fit(read_checkpoint(folder / NETWORK), wanted), assign=True)
     return network.eval()
 
 
 def load_bank(folder: Path) -> LabelBank:
     """The description embeddings of a model folder, memory-mapped. Raises CheckpointError."""
-    tensors = _tensors(folder / LABELS)
+    tensors = read_checkpoint(folder / LABELS)
     return LabelBank(tensors["embeddings"], tensors["counts"])
 
 
 def load_clip(folder: Path, config: ClipConfig) -> nn.Module:
     """The CLIP network of a model folder, memory-mapped. Raises CheckpointError."""
-    return clip_from_checkpoint(_tensors(folder / CLIP), config)
+    return clip_from_checkpoint(read_checkpoint(folder / CLIP), config)
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    return {
-        name: value.float() if value.dtype == torch.float16 else value
-        for name, value in read_checkpoint(path).items()
-    }
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if is_torchscript(path):
+        return read_torchscript(path)
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path} is no whole checkpoint: it is cut short, something else, or was written by a "
+            "torch before 1.6; get it again, or save it again with a newer torch"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -218,11 +232,13 @@ def _stored(value: Tensor, half: bool) -> Tensor:
     return value.detach().contiguous()
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
+def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    code = f" ({named[1]})" if named else ""
+    return (
+        f"{path} was refused: it needs code to be run while loading{code}, which a checkpoint from "
+        "elsewhere must not; save it again as plain tensors or safetensors"
+    )
 
 
 class _SkipInitialisation(TorchFunctionMode):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from photoindex.concept_file import read_concepts
 from photoindex.errors import ConceptError
 from photoindex.tagger import Tag
 from ram_tagger.errors import RamTaggerError
-from ram_tagger.sources import SKETCH
+from ram_tagger.sources import BUNDLED
 
 app = typer.Typer(
     help="Tag pictures with RAM++ in English and Chinese, in any vocabulary.",
@@ -23,8 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto is bf16 where it is fast.")]
+
+class Precision(StrEnum):
+    """What `--precision` takes."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 @app.command(epilog="Example: ram-tagger tag holiday.jpg --model-dir models/ram_plus --json")
@@ -44,22 +52,26 @@ def tag(
         float | None, typer.Option(min=0, max=1, help="One for all tags, not each tag's own.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture.")] = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto is bf16 where that is fast and the model large.")
+    ] = Precision.AUTO,
 ) -> None:
     """Print the tags of pictures, both languages, most probable first.
 
     The bundled model knows drawn scenes only; photographs need the published RAM++ weights.
     """
+    if model_dir is not None and weights is not None:
+        raise typer.BadParameter("give --model-dir or --weights, not both")
+    asked = read_concepts(concepts) if concepts is not None else []
+
     from ram_tagger.tagging import open_tagger, tag_pictures
 
-    if model_dir is not None and weights is not None:
-        raise RamTaggerError("give --model-dir or --weights, not both")
-    tagger = open_tagger(model_dir or SKETCH.bundled, weights, device, precision)
+    tagger = open_tagger(model_dir or BUNDLED, weights, device, precision)
     failed = False
-    for path, result in tag_pictures(tagger, images, concepts, threshold):
+    for path, result in tag_pictures(tagger, images, asked, threshold):
         if isinstance(result, RamTaggerError):
-            typer.echo(str(result), err=True)
+            typer.echo(f"ram-tagger: {result}", err=True)
             failed = True
         else:
             typer.echo(_json_line(path, result) if as_json else _lines(path, result))
@@ -79,10 +91,11 @@ def convert(
     name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
 ) -> None:
     """Turn published weights into a model folder of safetensors that opens at once."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise typer.BadParameter(f"{folder} is there already: name a new folder")
+
     from ram_tagger.convert import convert as convert_files
 
-    if folder.exists() and any(folder.iterdir()):
-        raise RamTaggerError(f"{folder} is not empty: name a new folder")
     config = convert_files(weights, folder, name or weights.stem, clip, tag_lists)
     typer.echo(f"{folder}: model {config.model_id}", err=True)
 
@@ -104,6 +117,9 @@ def _shown(path: Path) -> str:
 
 def main() -> None:
     """Run the command; errors become one line on stderr and exit code 2 or 3."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that cannot write Chinese is no failure
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ConceptError as error:

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from ram_tagger import checkpoint
 from ram_tagger.config import ClipConfig, ModelConfig
 from ram_tagger.errors import CheckpointError
-from ram_tagger.labels import LabelSet
+from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.model import RamPlus
 
 PUBLISHED_TAGS = ("ram_tag_list.txt", "ram_tag_list_chinese.txt", "ram_tag_list_threshold.txt")
 PUBLISHED_CLIP = "ViT-B-16.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """A published model in memory, its weights still mapped from the files they came in."""
+
+    config: ModelConfig
+    network: RamPlus
+    clip: nn.Module
+    labels: LabelSet
+    bank: LabelBank
+
+
+def read_published(
+    weights: Path, name: str, clip_weights: Path | None = None, tag_lists: Path | None = None
+) -> PublishedModel:
+    """The model that published files make.
+
+    weights: a RAM++ `.pth`; clip_weights: OpenAI's ViT-B/16 (`ViT-B-16.pt`, or the same as
+    safetensors), by default beside the weights; tag_lists: the folder of the three published
+    vocabulary files, by default the weights' own. Raises CheckpointError, ShapeError.
+    """
+    state = checkpoint.read_checkpoint(weights)
+    clip_weights = clip_weights or _clip_beside(weights)
+    labels = _published_labels(tag_lists or weights.parent)
+    network, embeddings = checkpoint.ram_from_checkpoint(state)
+    bank = checkpoint.label_bank(embeddings, len(labels))
+    clip_config = ClipConfig()
+    clip = checkpoint.clip_from_checkpoint(checkpoint.read_checkpoint(clip_weights), clip_config)
+    return PublishedModel(
+        ModelConfig(name, network.config, clip_config), network, clip, labels, bank
+    )
 
 
 def convert(
@@ -20,20 +56,14 @@ def convert(
     clip_weights: Path | None = None,
     tag_lists: Path | None = None,
 ) -> ModelConfig:
-    """Write a model folder from published files.
+    """Write a model folder from published files, named as for `read_published`.
 
-    weights: a RAM++ `.pth`; clip_weights: OpenAI's ViT-B/16 (`ViT-B-16.pt`, or the same as
-    safetensors), by default beside the weights; tag_lists: the folder of the three published
-    vocabulary files, by default the weights' own. Raises CheckpointError, ShapeError.
+    Raises CheckpointError, ShapeError.
     """
-    clip_weights = clip_weights or _clip_beside(weights)
-    labels = _published_labels(tag_lists or weights.parent)
-    network, embeddings = checkpoint.ram_from_checkpoint(checkpoint.read_checkpoint(weights))
-    bank = checkpoint.label_bank(embeddings, len(labels))
-    clip_config = ClipConfig()
-    clip = checkpoint.clip_from_checkpoint(checkpoint.read_checkpoint(clip_weights), clip_config)
-    config = ModelConfig(name, network.config, clip_config)
-    return checkpoint.save_model_folder(folder, config, network, clip, labels, bank)
+    model = read_published(weights, name, clip_weights, tag_lists)
+    return checkpoint.save_model_folder(
+        folder, model.config, model.network, model.clip, model.labels, model.bank
+    )
 
 
 def weights_in(source: Path) -> Path:

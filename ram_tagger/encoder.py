@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ram_tagger import backbones  # noqa: F401  (registers this project's backbones with timm)
 from ram_tagger.config import RamConfig
+from ram_tagger.errors import RamTaggerError
 
 
 class ImageEncoder(nn.Module):
@@ -17,7 +18,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: RamConfig) -> None:
         super().__init__()
-        self.backbone = timm.create_model(config.backbone, pretrained=False, num_classes=0)
+        self.backbone = _backbone(config)
         self.image_proj = nn.Linear(self.backbone.num_features, config.embedding_width)
 
     def features(self, pixels: Tensor) -> Tensor:
@@ -32,6 +33,14 @@ class ImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(pictures, 3, image_size, image_size) to image tokens (pictures, 1 + patches, width)."""
         return cast(Tensor, self.image_proj(self.features(pixels)))  # B N D
+
+
+def _backbone(config: RamConfig) -> Any:
+    if not timm.is_model(config.backbone):
+        raise RamTaggerError(f'timm has no backbone "{config.backbone}": install a newer timm')
+    known = timm.models.get_pretrained_cfg(config.backbone)
+    size = {"img_size": config.image_size} if known and known.fixed_input_size else {}
+    return timm.create_model(config.backbone, num_classes=0, **size)
 
 
 def spatial_tokens(backbone: nn.Module, features: Tensor) -> Tensor:

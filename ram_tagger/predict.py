@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,16 +23,28 @@ from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
 from ram_tagger.openset import bank_of, embed_concepts
-from ram_tagger.pixels import clip_pixels, ram_pixels
+from ram_tagger.pixels import as_rgb, clip_pixels, ram_pixels
 
 Picture = Path | str | Image.Image
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
-TOKEN_BLOCK = 64
-"""Stored photos scored at a time."""
+PAIRS = 16_384
+"""Pairs of a stored photo and a label decoded at a time: bounds memory whatever is asked."""
 WORTH_BF16 = 50_000_000
 """Parameters from which 16-bit arithmetic pays; below, equal figures everywhere matter more."""
+
+
+# What Pillow's decoders raise on files that are damaged or of another kind.
+_NO_PICTURE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,7 @@ class RamTagger:
 
         Raises UnreadablePicture for a path that holds none.
         """
-        for batch in _batches(pictures, self.batch_size):
+        for batch in batched(pictures, self.batch_size):
             opened = [open_picture(picture) for picture in batch]
             tokens = self.network.encode(self._pixels(opened, self.config.ram))
             probabilities = _numpy(self.network.score(tokens, self.bank).float().sigmoid())
@@ -99,9 +112,9 @@ class RamTagger:
             yield from map(Prediction, probabilities, _numpy(tokens), embeddings)
 
     def tags(self, prediction: Prediction, threshold: float | None = None) -> tuple[Tag, ...]:
-        """The tags of a prediction, most probable first.
+        """The tags whose probability is above their own threshold, most probable first.
 
-        threshold: one for all tags instead of each tag's own.
+        threshold: one for all tags instead.
         """
         limits = np.array(self.labels.thresholds, dtype=np.float32)
         if threshold is not None:
@@ -124,6 +137,8 @@ class RamTagger:
 
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Floats:
         """(pictures, width) CLIP image embeddings, unit length."""
+        if not pictures:
+            return np.empty((0, self.config.clip.embedding_width), np.float32)
         pixels = clip_pixels(pictures, self.config.clip).to(self.device, self.dtype)
         return _numpy(self.clip.embed_pixels(pixels))
 
@@ -141,7 +156,7 @@ class RamTagger:
         bank = bank_of(labels).to(self.device, self.dtype)
         blocks = [
             _numpy(self.network.score(self._restore(block), bank).float().sigmoid())
-            for block in _batches(photos, TOKEN_BLOCK)
+            for block in batched(photos, max(1, PAIRS // max(1, len(labels))))
         ]
         return np.concatenate(blocks) if blocks else np.empty((0, len(labels)), np.float32)
 
@@ -157,13 +172,13 @@ class RamTagger:
 
 def open_picture(picture: Picture) -> Image.Image:
     """An upright RGB picture from a path or a picture. Raises UnreadablePicture."""
-    if not isinstance(picture, Image.Image):
-        try:
-            with Image.open(picture) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UnreadablePicture(f"{picture}: no picture that can be read: {error}") from error
-    return picture
+    try:
+        if isinstance(picture, Image.Image):
+            return as_rgb(ImageOps.exif_transpose(picture))
+        with Image.open(picture) as file:
+            return as_rgb(ImageOps.exif_transpose(file))
+    except _NO_PICTURE as error:
+        raise UnreadablePicture(f"{picture}: no picture that can be read: {error}") from error
 
 
 def choose_device(name: str) -> torch.device:
@@ -172,8 +187,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        # The meta device computes shapes only; any other must be able to hand back a number.
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise RamTaggerError(
             f'no device "{name}" here: use --device cpu, or install a torch with CUDA'
         ) from error
@@ -208,7 +224,8 @@ def _tokens_of(photo: StoredPhoto) -> ImageTokens:
     return photo.tokens
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

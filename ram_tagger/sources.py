@@ -12,10 +12,12 @@ _LISTS = (
 )
 _CLIP_SUM = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
 
+BUNDLED = Path(__file__).parent / "sketch" / "model"
+
 SKETCH = ModelSource(
     name="sketch",
     summary="bundled; recognises drawn scenes only, for demos and tests",
-    bundled=Path(__file__).parent / "sketch" / "model",
+    bundled=BUNDLED,
 )
 
 RAM_PLUS = ModelSource(

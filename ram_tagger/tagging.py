@@ -1,55 +1,54 @@
-"""What `ram-tagger tag` does: open a model one way or another, tag pictures one after the other."""
+"""What `ram-tagger tag` does: open a model one way or another, then tag picture after picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
+from PIL.Image import Image
 
-from photoindex.concept_file import read_concepts
 from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
-from ram_tagger.convert import convert
-from ram_tagger.errors import RamTaggerError
-from ram_tagger.predict import Prediction, RamTagger
+from ram_tagger.clip import Clip
+from ram_tagger.convert import read_published
+from ram_tagger.errors import UnreadablePicture
+from ram_tagger.predict import Prediction, RamTagger, batched, open_picture
 
 
 def open_tagger(
-    model_dir: Path | None, weights: Path | None, device: str, precision: str
+    model_dir: Path, weights: Path | None = None, device: str = "auto", precision: str = "auto"
 ) -> RamTagger:
-    """A tagger from a model folder, or straight from published weights (converted on the way)."""
-    if weights is not None:
-        with TemporaryDirectory(prefix="ram-tagger-") as folder:
-            convert(weights, Path(folder), weights.stem)
-            return RamTagger.load(Path(folder), device, precision)
-    if model_dir is None:
-        raise RamTaggerError("no model: give --model-dir or --weights")
-    return RamTagger.load(model_dir, device, precision)
+    """A tagger from a model folder, or straight from published weights where they are given.
+
+    Raises CheckpointError, RamTaggerError.
+    """
+    if weights is None:
+        return RamTagger.load(model_dir, device, precision)
+    model = read_published(weights, weights.stem)
+    clip = Clip(model.config.clip, model.clip)
+    return RamTagger(model.config, model.network, clip, model.labels, model.bank, device, precision)
 
 
 def tag_pictures(
     tagger: RamTagger,
     paths: Sequence[Path],
-    concept_file: Path | None = None,
+    concepts: Sequence[Concept] = (),
     threshold: float | None = None,
-) -> Iterator[tuple[Path, tuple[Tag, ...] | RamTaggerError]]:
+) -> Iterator[tuple[Path, tuple[Tag, ...] | UnreadablePicture]]:
     """Each path with its tags, or with why it could not be read; one bad picture ends nothing.
 
-    concept_file: tag by these concepts instead of the vocabulary. Raises ConceptError.
+    concepts: tag by these instead of the vocabulary; threshold: one for all instead of their own.
     """
-    concepts = read_concepts(concept_file) if concept_file else []
     labels = tagger.embed_concepts(concepts) if concepts else None
-    for path in paths:
-        try:
-            prediction = next(tagger.predict([path]))
-        except RamTaggerError as error:
-            yield path, error
-            continue
-        if labels is None:
-            yield path, tagger.tags(prediction, threshold)
-        else:
-            yield path, concept_tags(tagger, concepts, labels, prediction, threshold)
+    for batch in batched(paths, tagger.batch_size):
+        opened = [_open(path) for path in batch]
+        predictions = tagger.predict(p for p in opened if not isinstance(p, UnreadablePicture))
+        for path, picture in zip(batch, opened, strict=True):
+            if isinstance(picture, UnreadablePicture):
+                yield path, picture
+            elif labels is None:
+                yield path, tagger.tags(next(predictions), threshold)
+            else:
+                yield path, concept_tags(tagger, concepts, labels, next(predictions), threshold)
 
 
 def concept_tags(
@@ -59,12 +58,22 @@ def concept_tags(
     prediction: Prediction,
     threshold: float | None = None,
 ) -> tuple[Tag, ...]:
-    """The concepts that a predicted picture shows, most probable first."""
+    """The concepts that a predicted picture shows, most probable first.
+
+    Scored from tokens as a library stores them, so that a library gives the same figures.
+    """
     stored = StoredPhoto(prediction.embedding, ImageTokens.quantise(prediction.tokens))
     probabilities = tagger.score(labels, [stored])[0]
     tags = [
-        Tag(c.name, c.name_zh, float(p), c.threshold if threshold is None else threshold)
-        for c, p in zip(concepts, probabilities, strict=True)
+        Tag(concept.name, concept.name_zh, float(probability), concept.threshold)
+        for concept, probability in zip(concepts, probabilities, strict=True)
     ]
-    seen = [tag for tag in tags if tag.probability > tag.threshold]
-    return tuple(sorted(seen, key=lambda tag: -np.float32(tag.probability)))
+    seen = [t for t in tags if t.probability > (t.threshold if threshold is None else threshold)]
+    return tuple(sorted(seen, key=lambda tag: -tag.probability))
+
+
+def _open(path: Path) -> Image | UnreadablePicture:
+    try:
+        return open_picture(path)
+    except UnreadablePicture as error:
+        return error
