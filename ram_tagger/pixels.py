@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ram_tagger.config import ClipConfig, RamConfig
 
+LONGEST = 16
+"""Longer side over shorter side from which the ends are cut off before a picture is scaled."""
+
 
 def ram_pixels(pictures: Sequence[Image.Image], config: RamConfig) -> Tensor:
     """Squeeze pictures of any size and mode to a square, aspect ratio not kept.
@@ -18,7 +21,7 @@ def ram_pixels(pictures: Sequence[Image.Image], config: RamConfig) -> Tensor:
     Returns (pictures, 3, image_size, image_size) float32, normalised.
     """
     size = (config.image_size, config.image_size)
-    resized = [_rgb(p).resize(size, Image.Resampling.BILINEAR) for p in pictures]
+    resized = [as_rgb(p).resize(size, Image.Resampling.BILINEAR) for p in pictures]
     return _normalised(resized, config.mean, config.std)
 
 
@@ -27,22 +30,39 @@ def clip_pixels(pictures: Sequence[Image.Image], config: ClipConfig) -> Tensor:
 
     Returns (pictures, 3, image_size, image_size) float32, normalised.
     """
-    cropped = [_shorter_side_and_middle(_rgb(p), config.image_size) for p in pictures]
+    cropped = [_middle_square(as_rgb(p), config.image_size) for p in pictures]
     return _normalised(cropped, config.mean, config.std)
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, transparency dropped; 16-bit greys keep their upper byte."""
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I"):
+        # Pillow's own conversion clips at 255: every 16-bit picture would come out white.
+        grey = np.asarray(picture).clip(0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    return picture.convert("RGB")
 
 
-def _shorter_side_and_middle(picture: Image.Image, size: int) -> Image.Image:
+def _middle_square(picture: Image.Image, size: int) -> Image.Image:
+    picture = _without_far_ends(picture)
     width, height = picture.size
     short = min(width, height)
-    scaled = (size, int(size * height / width)) if width == short else (
-        int(size * width / height), size)  # fmt: skip
+    scaled = (int(size * width / short), int(size * height / short))
     picture = picture.resize(scaled, Image.Resampling.BICUBIC)
     left, top = round((scaled[0] - size) / 2), round((scaled[1] - size) / 2)
     return picture.crop((left, top, left + size, top + size))
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """Only the middle of very long pictures: scaled whole, a strip would need gigabytes."""
+    width, height = picture.size
+    longest = LONGEST * min(width, height)
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    if left == top == 0:
+        return picture
+    return picture.crop((left, top, width - left, height - top))
 
 
 def _normalised(
