@@ -16,7 +16,10 @@ from pathlib import Path
 
 from photoindex.errors import QueryError
 
-_TERM = re.compile(r'(?P<field>-?[A-Za-z]+:)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))')
+_TERM = re.compile(
+    r'(?P<field>-?[A-Za-z]+:)(?:"(?P<in_quotes>[^"]*)"|(?P<value>[^\s"]*))'
+    r'|"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+)'
+)
 _DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
 
@@ -43,14 +46,15 @@ def parse(text: str) -> Query:
     words: list[str] = []
     found: dict[str, list[str]] = {name: [] for name in FIELDS}
     for match in _TERM.finditer(text):
-        field = (match["field"] or "").lower()
-        value = match["quoted"] if match["quoted"] is not None else match["bare"]
+        spelled = match["field"] or ""
+        field = spelled.lower()
+        value = match["in_quotes"] or match["value"] or match["quoted"] or match["bare"] or ""
         if field in found:
             found[field].append(_value(field, value))
-        elif field and not match["quoted"] and field.lstrip("-")[:-1] in _LIKELY_FIELDS:
+        elif field.lstrip("-")[:-1] in _LIKELY_FIELDS:
             raise QueryError(f'no filter "{field}": known are {", ".join(FIELDS)}')
-        elif (field + value).strip():
-            words.append((field + value).strip())
+        elif (spelled + value).strip():
+            words.append((spelled + value).strip())
     after = [_day("after:", value) for value in found["after:"]]
     before = [_day("before:", value) for value in found["before:"]]
     return Query(
