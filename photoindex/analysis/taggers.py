@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from photoindex.tagger import ENTRY_POINT_GROUP, LoadOptions, ModelSource, Tagge
 logger = logging.getLogger(__name__)
 
 
+@cache
 def plugins() -> tuple[TaggerPlugin, ...]:
     """Every installed tagger plugin; one that cannot be imported is reported and left out."""
     found: list[TaggerPlugin] = []

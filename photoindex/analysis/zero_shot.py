@@ -1,8 +1,9 @@
 """The built-in tagger `clip-zero-shot`: any installed model's CLIP with a vocabulary of one's own.
 
-A model folder is two files: `zero-shot.json` names the model whose CLIP is borrowed, and
-`vocabulary.txt` has a tag a line, optionally followed by a tab and its Chinese name. It stores no
-image tokens; everything is scored by the embedding.
+A vocabulary has a tag a line, optionally followed by a tab and its Chinese name. A line
+`# clip: NAME` says whose CLIP is borrowed; other lines that begin with `#` are comments. A model
+folder is the vocabulary and `zero-shot.json` with that name. No image tokens are stored;
+everything is scored by the embedding.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from photoindex.config import DEFAULT_MODEL
 from photoindex.errors import ModelError
 from photoindex.tagger import (
     Analysis,
@@ -136,10 +138,9 @@ class ZeroShotPlugin:
         if listed.suffix != ".txt":
             raise ModelError("expected a vocabulary: a .txt of one tag a line")
         read_vocabulary(listed)
-        config = source / CONFIG
         folder.mkdir(parents=True, exist_ok=True)
-        text = config.read_text(encoding="utf-8") if config.is_file() else _default_config()
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        config = json.dumps({"clip": _borrowed(listed)})
+        (folder / CONFIG).write_text(config + "\n", encoding="utf-8")
         (folder / VOCABULARY).write_bytes(listed.read_bytes())
 
 
@@ -159,8 +160,13 @@ def read_vocabulary(path: Path) -> tuple[TagName, ...]:
     return tuple(tags.values())
 
 
-def _default_config() -> str:
-    return json.dumps({"clip": "ram_plus_swin_large_14m"}) + "\n"
+def _borrowed(vocabulary: Path) -> str:
+    """The model that a vocabulary's `# clip:` line names, else the default one."""
+    for line in vocabulary.read_text(encoding="utf-8-sig").splitlines():
+        comment, _, name = line.partition(":")
+        if comment.replace(" ", "").lower() == "#clip" and name.strip():
+            return name.strip()
+    return DEFAULT_MODEL
 
 
 plugin = ZeroShotPlugin()
