@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -33,8 +34,10 @@ VALIDATED = 2000
 """Scenes on which the thresholds are chosen."""
 
 
-def train_sketch(out: Path, steps: dict[str, int], seed: int, report: Report) -> None:
-    """All stages, then the model folder."""
+def train_sketch(out: Path, pace: float, seed: int, report: Report) -> None:
+    """All stages, then the model folder; a `pace` below 1 takes only that part of the steps."""
+    steps = {name: max(2, round(count * pace)) for name, count in STEPS.items()}
+    validated = 100 * math.ceil(VALIDATED / 100 * min(1, pace))
     torch.manual_seed(seed)
     config = sketch_config()
     bf16 = fast_bf16(torch.device("cpu"))
@@ -47,25 +50,27 @@ def train_sketch(out: Path, steps: dict[str, int], seed: int, report: Report) ->
     tagger = begin_tagger(clip_network, config)
     last = Schedule(steps["tagger"], rate=2e-3, bf16=bf16)
     train_tagger(tagger, clip, config, last, seed + 3, report)
-    save(out, config, tagger, clip_network, seed + 4)
+    save(out, config, tagger, clip_network, seed + 4, validated)
 
 
-def save(out: Path, config: ModelConfig, tagger: RamPlus, clip: nn.Module, seed: int) -> None:
+def save(
+    out: Path, config: ModelConfig, tagger: RamPlus, clip: nn.Module, seed: int, validated: int
+) -> None:
     """Choose the thresholds and write the model folder."""
     bank = label_bank(Clip(config.clip, clip))
     names = tags()
-    limits = choose_thresholds(tagger, bank, seed)
+    limits = choose_thresholds(tagger, bank, seed, validated)
     labels = LabelSet(tuple(names), tuple(names.values()), limits)
     save_model_folder(out, config, tagger, clip, labels, bank, half=True)
 
 
 @torch.inference_mode()
-def choose_thresholds(tagger: RamPlus, bank: LabelBank, seed: int) -> tuple[float, ...]:
+def choose_thresholds(tagger: RamPlus, bank: LabelBank, seed: int, count: int) -> tuple[float, ...]:
     """The threshold of each tag with the best F1 on scenes made for this alone."""
     rng = np.random.default_rng(seed)
-    scenes = [make_scene(rng) for _ in range(VALIDATED)]
+    scenes = [make_scene(rng) for _ in range(count)]
     blocks = []
-    for start in range(0, VALIDATED, 100):
+    for start in range(0, count, 100):
         pictures = [picture_at(scene, SIZE, rng) for scene in scenes[start : start + 100]]
         blocks.append(tagger(ram_pixels(pictures, tagger.config), bank).sigmoid().numpy())
     probabilities, truth = np.concatenate(blocks), tag_matrix(scenes, tuple(tags())).numpy()
@@ -83,14 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pace", type=float, default=1.0, help="the part of the steps to take")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    steps = {name: max(2, round(count * options.pace)) for name, count in STEPS.items()}
     start = time.monotonic()
 
     def report(progress: Progress) -> None:
         sys.stderr.write(f"{time.monotonic() - start:6.0f} s  {progress}\n")
         sys.stderr.flush()
 
-    train_sketch(options.out, steps, options.seed, report)
+    train_sketch(options.out, options.pace, options.seed, report)
     sys.stderr.write(f"written to {options.out} after {time.monotonic() - start:.0f} s\n")
 
 
