@@ -132,8 +132,6 @@ class Library:
         with hold(self.settings.library / WATCH_LOCK):
             tagger = self._indexing_tagger()
             indexer = Indexer(self._catalog, tagger, self.settings, progress, stop)
-            yield indexer.catch_up(roots)
-            self._refresh_vectors(tagger.model_id)
             unsaved = 0
             for tally in indexer.follow(roots):
                 unsaved += tally.analysed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from photoindex.catalog.records import FileMove
 from photoindex.config import Settings
 from photoindex.errors import UsageError
 from photoindex.photo import FileState, FoundFile
+from photoindex.photos.changes import Changes
 from photoindex.photos.walk import scan, stamp_of
-from photoindex.photos.watch import Changes, watch
+from photoindex.photos.watch import watch
 from photoindex.tagger import Progress, Tagger
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,10 @@ class Indexer:
         return tally
 
     def follow(self, folders: Sequence[Path]) -> Iterator[Tally]:
-        """What happened, settled change by settled change, until told to stop."""
+        """What happened, settled change by settled change, until told to stop.
+
+        The first is the catching up: the watcher asks for it once its watches are in place.
+        """
         changes = watch(
             folders,
             self._settings.exclude,
@@ -65,9 +69,7 @@ class Indexer:
             stop=self._stop,
         )
         for change in changes:
-            tally = self._apply(change, folders)
-            fill_gaps(self._catalog, self._tagger, _silent)
-            yield tally
+            yield self._apply(change)
 
     def _catch_up_root(self, folder: Path) -> Tally:
         """A whole watched folder; an unmounted one makes its photos offline."""
@@ -92,24 +94,6 @@ class Indexer:
         known = next((f for f in self._catalog.folders.all() if f.path == folder), None)
         return known is not None and known.device is not None and known.device != device
 
-    def _catch_up_part(self, part: Path, folders: Sequence[Path]) -> Tally:
-        """A folder inside a watched one."""
-        root = next((f for f in folders if part == f or f in part.parents), None)
-        if root is None or part == root:
-            return self._catch_up_root(part)
-        if not self._is_reachable(root):
-            return self._catch_up_root(root)
-        looked = scan(part, self._settings.exclude, root=root)
-        found = list(looked)
-        unreadable = [path for path in looked.unreadable if path != part or part.exists()]
-        return self._settle(compare(found, self._catalog.files.under(part)), unreadable)
-
-    def _is_reachable(self, root: Path) -> bool:
-        try:
-            return any(os.scandir(root)) or not self._is_away(root, ())
-        except OSError:
-            return False
-
     def _settle(self, found: Disagreement, unreadable: Sequence[Path]) -> Tally:
         """Record what a comparison told, then analyse what has to be read."""
         gone = [path for path in found.gone if not _is_below(path, unreadable)]
@@ -119,37 +103,46 @@ class Indexer:
         seen = Tally(linked=len(found.moved) + len(found.back), deleted=len(gone))
         return seen + self._analyse(found.unread)
 
-    def _apply(self, change: Changes, folders: Sequence[Path]) -> Tally:
-        tally = Tally()
-        touched = set(change.touched)
-        moves: list[FileMove] = []
-        for old, new in change.moved:
-            file, known = _look(new), self._catalog.files.at(old)
-            if file and known and known.photo_id and same_content(file.stamp, known.stamp):
-                moves.append(FileMove(old, file))
-            else:
-                touched.add(new)
+    def _apply(self, change: Changes) -> Tally:
+        """Record what happened, in the order that the watcher asks for."""
+        moves, renamed = self._told_moves(change)
         self._catalog.files.move(moves)
-        gone = [
-            path
-            for path in (*change.gone, *(old for old, _ in change.moved))
-            if not os.path.lexists(path) and self._known_present(path)
-        ]
+        gone = [known for path in change.gone for known in self._present_at(path)]
         self._catalog.files.mark_deleted(gone)
-        tally += Tally(linked=len(moves), deleted=len(gone))
-        tally += self._analyse([file for path in sorted(touched) if (file := self._news(path))])
-        for part in sorted(change.rescan):
-            tally += self._catch_up_part(part, folders)
+        tally = Tally(linked=len(moves), deleted=len(gone))
+        touched = sorted({*change.touched, *renamed})
+        tally += self._analyse([file for path in touched if (file := self._news(path))])
+        if change.rescan:
+            tally += self.catch_up(sorted(change.rescan))
+        elif tally.analysed:
+            fill_gaps(self._catalog, self._tagger, _silent)
         return tally
 
-    def _known_present(self, path: Path) -> bool:
+    def _told_moves(self, change: Changes) -> tuple[list[FileMove], list[Path]]:
+        """Moves of files known by content, and the new paths of all others."""
+        moves: list[FileMove] = []
+        renamed: list[Path] = []
+        for old, new in change.moved:
+            stamp, known = stamp_of(new), self._catalog.files.at(old)
+            if stamp and known and known.photo_id and same_content(stamp, known.stamp):
+                moves.append(FileMove(old, FoundFile(new, stamp)))
+            else:
+                renamed.append(new)
+        return moves, renamed
+
+    def _present_at(self, path: Path) -> list[Path]:
+        """The known files that a path stands for: itself, or all below it if it was a folder."""
         known = self._catalog.files.at(path)
-        return known is not None and known.state is FileState.PRESENT
+        records = [known] if known is not None else self._catalog.files.under(path)
+        return [record.path for record in records if record.state is FileState.PRESENT]
 
     def _news(self, path: Path) -> FoundFile | None:
         """A touched file if it has to be read; one that came back unchanged is just noted."""
-        file, known = _look(path), self._catalog.files.at(path)
-        if file is None or known is None or not same_content(file.stamp, known.stamp):
+        stamp, known = stamp_of(path), self._catalog.files.at(path)
+        if stamp is None:
+            return None
+        file = FoundFile(path, stamp)
+        if known is None or not same_content(stamp, known.stamp):
             return file
         if known.state is not FileState.PRESENT:
             self._catalog.files.restamp([file])
@@ -180,7 +173,7 @@ class Indexer:
             self._stop.is_set,
         )
 
-    def _counted(self, files: Iterator[FoundFile]) -> Iterator[FoundFile]:
+    def _counted(self, files: Iterable[FoundFile]) -> Iterator[FoundFile]:
         for number, file in enumerate(files, 1):
             if number % _REPORT_EVERY == 0:
                 self._progress(LOOKING, number, None)
@@ -202,13 +195,6 @@ def resolve_folders(folders: Sequence[Path], catalog: Catalog) -> list[Path]:
         if not folder.is_dir() and folder not in known:
             raise UsageError(f"no folder {folder}: check the name")
     return [f for f in dict.fromkeys(wanted) if not any(o in f.parents for o in wanted)]
-
-
-def _look(path: Path) -> FoundFile | None:
-    try:
-        return FoundFile(path, stamp_of(path.stat()))
-    except OSError:
-        return None
 
 
 def _is_below(path: Path, folders: Sequence[Path]) -> bool:

@@ -159,10 +159,7 @@ def _read(file: FoundFile, catalog: Catalog, tagger: Tagger) -> _Read:
 
 def _still_the_same(file: FoundFile) -> bool:
     """Whether a file is what it was before it was read; otherwise the next look will see it."""
-    try:
-        return stamp_of(file.path.stat()) == file.stamp
-    except OSError:
-        return False
+    return stamp_of(file.path) == file.stamp
 
 
 def _batches(reads: Iterator[_Read], size: int) -> Iterator[list[_Read]]:

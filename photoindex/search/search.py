@@ -140,7 +140,9 @@ def _candidates(
     """Candidates among the photos that have an embedding of the active model."""
     if sources.model_id is None:
         empty = np.empty(0, dtype=np.int64)
-        return Candidates(empty, np.empty(0, np.float32), NoiseFloor.measure(np.empty(0)))
+        return Candidates(
+            empty, np.empty(0, np.float32), NoiseFloor.measure(np.empty(0, np.float32))
+        )
     everything = sources.catalog.analyses.photo_ids(sources.model_id)
     shown = sources.catalog.photos.select(PhotoFilter()) if within is None else within
     if within is not None or len(shown) < len(everything):
