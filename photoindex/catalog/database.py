@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Database:
             _create_private(path)
             self.engine = _engine(path, patience)
             with self.engine.connect() as connection:
-                _choose_journal(connection, path)
+                _choose_journal(connection, path, patience)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -95,22 +96,39 @@ def _engine(path: Path, patience: float) -> Engine:
     return engine
 
 
-def _choose_journal(connection: Connection, path: Path) -> None:
+def _choose_journal(connection: Connection, path: Path, patience: float) -> None:
     """Write-ahead logging where the file system can do it, else a rollback journal."""
     driver = connection.connection.driver_connection
     assert driver is not None
     kind = network_file_system(path)
-    if kind is None:
-        (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode == "wal":
-            return
-    driver.execute("PRAGMA journal_mode = DELETE")
+    if kind is None and _set_journal(driver, "wal", patience) == "wal":
+        return
+    _set_journal(driver, "delete", patience)
     _log.warning(
         "%s is on %s, where SQLite cannot use its write-ahead log: searches wait while photos are"
         " being added. Put the library on a local disk if that disturbs.",
         path,
         f"a network file system ({kind})" if kind else "a file system without shared memory",
     )
+
+
+def _set_journal(driver: Any, mode: str, patience: float) -> str:
+    """Change the journal mode unless it is so already. Returns the mode there is now.
+
+    SQLite does not wait for other connections here, whatever its timeout, so this does.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            (now,) = driver.execute("PRAGMA journal_mode").fetchone()
+            if now != mode:
+                (now,) = driver.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            return str(now)
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager
