@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ram_tagger.clip import build_clip
-from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
+from ram_tagger.config import FORMAT, ClipConfig, ModelConfig, RamConfig
 from ram_tagger.errors import CheckpointError
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
@@ -103,7 +103,7 @@ def ram_from_checkpoint(
 
 def clip_from_checkpoint(state: Mapping[str, Tensor], config: ClipConfig) -> nn.Module:
     """An open_clip network with a checkpoint's weights. Raises CheckpointError."""
-    with _without_initialisation():
+    with _without_values():
         network = build_clip(config)
     wanted = {name: value.shape for name, value in network.state_dict().items()}
     try:
@@ -114,8 +114,8 @@ def clip_from_checkpoint(state: Mapping[str, Tensor], config: ClipConfig) -> nn.
 
 
 def build_network(config: RamConfig) -> RamPlus:
-    """A network whose parameters hold no values yet, quickly."""
-    with _without_initialisation():
+    """A network whose parameters hold no values yet: for weights to be assigned."""
+    with _without_values():
         return RamPlus(config)
 
 
@@ -168,12 +168,18 @@ def save_model_folder(
 def load_config(folder: Path) -> ModelConfig:
     """`config.json` of a model folder. Raises CheckpointError."""
     try:
-        return ModelConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        table = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if table["format"] != FORMAT:
+            raise CheckpointError(
+                f"{folder} has format {table['format']}, read is format {FORMAT}: "
+                "install a newer photoindex, or convert the weights again"
+            )
+        return ModelConfig.from_json(table)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder} is no model folder: it has no {CONFIG}; make one with ram-tagger convert"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
 
 
@@ -189,9 +195,13 @@ def read_labels(tags: Path, tags_zh: Path, thresholds: Path) -> LabelSet:
             tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
             for path in (tags, tags_zh, thresholds)
         )
-        return LabelSet(names, names_zh, tuple(float(value) for value in values))
+        limits = tuple(float(value) for value in values)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the tag lists cannot be read: {error}") from error
+    outside = [number for number, limit in enumerate(limits, 1) if not 0 <= limit <= 1]
+    if outside:
+        raise CheckpointError(f"{thresholds}: line {outside[0]} is no threshold between 0 and 1")
+    return LabelSet(names, names_zh, limits)
 
 
 def load_network(folder: Path, config: RamConfig) -> RamPlus:
@@ -205,6 +215,9 @@ def load_network(folder: Path, config: RamConfig) -> RamPlus:
 def load_bank(folder: Path) -> LabelBank:
     """The description embeddings of a model folder, memory-mapped. Raises CheckpointError."""
     tensors = read_checkpoint(folder / LABELS)
+    for name in ("embeddings", "counts"):
+        if name not in tensors:
+            raise CheckpointError(f"{folder / LABELS} lacks {name}: convert the weights again")
     return LabelBank(tensors["embeddings"], tensors["counts"])
 
 
@@ -241,7 +254,9 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
     )
 
 
-class _SkipInitialisation(TorchFunctionMode):
+class _ParametersUntouched(TorchFunctionMode):
+    """Skips whatever would write into a parameter: memory that is never written is never used."""
+
     def __torch_function__(
         self,
         func: Any,
@@ -249,16 +264,19 @@ class _SkipInitialisation(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return kwargs.get("tensor", args[0] if args else None)
-        if getattr(func, "__name__", "") in {"uniform_", "normal_", "erfinv_"}:
-            return args[0]
-        return func(*args, **kwargs)
+        target = args[0] if args else (kwargs or {}).get("tensor")
+        name = getattr(func, "__name__", "")
+        writes = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+        if writes and isinstance(target, nn.Parameter):
+            return target
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
-def _without_initialisation() -> Iterator[None]:
-    """Build networks without drawing random weights that are about to be replaced."""
-    with _SkipInitialisation():
+def _without_values() -> Iterator[None]:
+    """Build networks without the random values that are about to be replaced.
+
+    Buffers, which checkpoints lack, are computed as ever.
+    """
+    with _ParametersUntouched():
         yield

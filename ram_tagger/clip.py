@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ram_tagger import backbones  # noqa: F401  (registers this project's backbones with timm)
 from ram_tagger.config import ClipConfig
+from ram_tagger.errors import RamTaggerError
 
 PADDING, UNKNOWN = 0, 1
 TEXT_BATCH = 64
@@ -24,10 +25,16 @@ def build_clip(config: ClipConfig) -> nn.Module:
     """The open_clip network of a config, with fresh weights.
 
     Named architectures are open_clip's own (`ViT-B-16-quickgelu` is OpenAI's ViT-B/16); otherwise
-    the config's `vision` and `text` tables describe a small one.
+    the config's `vision` and `text` tables describe a small one. Raises RamTaggerError for a name
+    that open_clip does not know.
     """
     if config.architecture is not None:
-        return cast(nn.Module, open_clip.CLIP(**open_clip.get_model_config(config.architecture)))
+        shape = open_clip.get_model_config(config.architecture)
+        if shape is None:
+            raise RamTaggerError(
+                f'open_clip has no "{config.architecture}": install a newer open_clip_torch'
+            )
+        return cast(nn.Module, open_clip.CLIP(**shape))
     text = {
         **config.text,
         "context_length": config.context_length,

@@ -11,6 +11,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+FORMAT = 1
+"""Of model folders: raised when one written today could not be read by yesterday's code."""
+
 
 @dataclass(frozen=True, slots=True)
 class RamConfig:
@@ -58,7 +61,7 @@ class ModelConfig:
     ram: RamConfig = field(default_factory=RamConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     digest: str = ""  # of the weights, set when a folder is written: changes when results would
-    format: int = 1
+    format: int = FORMAT
 
     @property
     def model_id(self) -> str:
