@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from standins import Parity
+from torch import Tensor
 
 from photoindex.tagger import Concept
 from ram_tagger.cli import app
@@ -22,7 +23,7 @@ CLOSE = 2e-4  # absolute, logits and image embeddings in fp32
 CLIP_CLOSE = 1e-4
 
 
-def largest_error(ours: torch.Tensor | NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+def largest_error(ours: Tensor | NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
     return float(np.abs(np.asarray(ours) - theirs).max())
 
 
