@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
 from photoindex.catalog.columns import range_under
 from photoindex.catalog.database import Database
@@ -73,6 +73,15 @@ class Photos:
                 query = query.where(Photo.id.in_(_inside(wanted.folders)))
             return as_ids(connection.execute(query))
 
+    def newest(self, photo_ids: AnyIds) -> Ids:
+        """The same photos, last taken first; by the oldest file's time where no camera told."""
+        taken = func.coalesce(
+            func.unixepoch(Photo.taken_at, "utc") * literal(1_000_000_000), _file_time()
+        )
+        query = select(Photo.id).where(among(Photo.id, photo_ids)).order_by(taken.desc(), Photo.id)
+        with self._database.read() as connection:
+            return as_ids(connection.execute(query))
+
     def probability(self, photo_ids: AnyIds, tag_ids: Sequence[int]) -> Floats:
         """How probable each tag is on each photo, thresholds aside: (photos, tags) float32.
 
@@ -108,11 +117,7 @@ def _inside(folders: Sequence[Path]) -> Any:
 def _taken(after: datetime | None, before: datetime | None) -> ColumnElement[bool]:
     """Taken in [after, before) by the camera's clock; by the oldest file's time without one."""
     by_camera: list[ColumnElement[bool]] = [Photo.taken_at.is_not(None)]
-    file_time = (
-        select(func.min(File.mtime_ns))
-        .where(File.photo_id == Photo.id, File.state.in_(_HERE))
-        .scalar_subquery()
-    )
+    file_time = _file_time()
     by_file: list[ColumnElement[bool]] = [Photo.taken_at.is_(None)]
     if after is not None:
         by_camera.append(Photo.taken_at >= after)
@@ -121,6 +126,15 @@ def _taken(after: datetime | None, before: datetime | None) -> ColumnElement[boo
         by_camera.append(Photo.taken_at < before)
         by_file.append(file_time < _nanoseconds(before))
     return or_(and_(*by_camera), and_(*by_file))
+
+
+def _file_time() -> Any:
+    """When a photo's oldest file was last written, in nanoseconds since 1970."""
+    return (
+        select(func.min(File.mtime_ns))
+        .where(File.photo_id == Photo.id, File.state.in_(_HERE))
+        .scalar_subquery()
+    )
 
 
 def _nanoseconds(moment: datetime) -> int:
