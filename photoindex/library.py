@@ -15,6 +15,7 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import (
     ConceptRecord,
     FileRecord,
+    FolderRecord,
     PhotoRecord,
     PhotoTag,
     Status,
@@ -24,12 +25,13 @@ from photoindex.concept_file import read_concepts
 from photoindex.config import DEFAULT_MODEL, Settings
 from photoindex.errors import LibraryError, ModelError, NothingFound, UsageError
 from photoindex.photo import Source
+from photoindex.search.rank import Rank
 from photoindex.tagger import Concept, Floats, Progress, Tagger
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels
     from photoindex.analysis.pipeline import Tally
-    from photoindex.search.results import Rank, SearchResult
+    from photoindex.search.results import SearchResult
     from photoindex.vectors.base import VectorIndex
 
 CATALOG, WATCH_LOCK = "catalog.db", "watch.lock"
@@ -43,11 +45,11 @@ def _quiet(what: str, done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search. rank: None is fused; like: the path of an example picture."""
+    """How to search. like: the path of an example picture."""
 
     limit: int = 20
     like: Path | None = None
-    rank: Rank | None = None
+    rank: Rank = Rank.FUSED
     min_probability: float | None = None
     everything: bool = False
 
@@ -142,6 +144,10 @@ class Library:
             if unsaved:
                 self._refresh_vectors(tagger.model_id)
 
+    def folders(self) -> tuple[FolderRecord, ...]:
+        """The folders that were indexed or watched, and which of them are there now."""
+        return self._catalog.folders.all()
+
     # Searching
 
     def search(self, query: str, options: SearchOptions | None = None) -> SearchResult:
@@ -149,7 +155,6 @@ class Library:
 
         Raises QueryError, and ModelError where the query needs a network that is not here.
         """
-        from photoindex.search.results import Rank
         from photoindex.search.search import SearchRequest, Sources, search
 
         options = options or SearchOptions()
@@ -164,7 +169,7 @@ class Library:
             query,
             self._embedding_like(options.like) if options.like else None,
             options.limit,
-            options.rank or Rank.FUSED,
+            options.rank,
             options.min_probability,
             options.everything,
         )

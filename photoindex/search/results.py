@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from photoindex.catalog.records import PhotoRecord, PhotoTag
-
-
-class Rank(StrEnum):
-    """Which evidence orders free-text hits."""
-
-    CLIP = "clip"
-    DECODER = "decoder"
-    FUSED = "fused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag
 from photoindex.errors import QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
 from photoindex.search.query import parse
+from photoindex.search.rank import Rank
 from photoindex.search.relevance import NoiseFloor, relevant, similarity_score
-from photoindex.search.results import Evidence, Hit, Rank, SearchResult
+from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.search.understanding import Plan, understand, words_that_are_tags
 from photoindex.tagger import Concept, Floats, LabelEmbeddings, Tagger
 from photoindex.vectors.base import VectorIndex

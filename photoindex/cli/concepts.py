@@ -1,0 +1,92 @@
+"""`add-concept` and `concepts`: one's own vocabulary, given by descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from photoindex.cli import documents, render
+from photoindex.cli.options import AsJson, Device, Precision
+from photoindex.cli.progress import meter
+from photoindex.cli.session import session_of
+from photoindex.cli.tables import print_lines
+from photoindex.cli.wording import shown, words
+from photoindex.errors import UsageError
+
+Name = Annotated[list[str], typer.Argument(metavar="NAME", help="The concept's name.")]
+
+commands = typer.Typer(help="List, show, tune and remove concepts.", rich_markup_mode=None)
+
+
+def add_concept(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help='JSON, as {"name": ["description", …]}.')],
+    device: Device = None,
+    precision: Precision = None,
+) -> None:
+    """Add the concepts of a file to the library.
+
+    Every stored photo is scored for them, new ones will be; no photo is read again. All concepts of the file are added, or none.
+    """
+    with (
+        session_of(context).open_library(device=device, precision=precision) as library,
+        meter() as progress,
+    ):
+        records = library.add_concepts(file, progress)
+    print_lines([render.matched(record) for record in records])
+
+
+@commands.callback(invoke_without_command=True)
+def concepts(context: typer.Context, as_json: AsJson = False) -> None:
+    """List, show, tune and remove concepts. Without a command: list."""
+    if context.invoked_subcommand is None:
+        list_all(context, as_json)
+    elif as_json:
+        raise UsageError(f"write photoindex concepts {context.invoked_subcommand} … --json")
+
+
+@commands.command("list", epilog="Example: photoindex concepts list --json")
+def list_all(context: typer.Context, as_json: AsJson = False) -> None:
+    """List concepts and how many photos show each."""
+    with session_of(context).open_library() as library:
+        records = library.concepts()
+    if as_json:
+        documents.print_json(documents.concepts(records))
+    elif records:
+        render.concepts(records)
+    else:
+        typer.echo("no concepts yet: photoindex add-concept FILE adds them", err=True)
+
+
+@commands.command(epilog="Example: photoindex concepts show snow leopard")
+def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Show a concept's descriptions, threshold and matches."""
+    with session_of(context).open_library() as library:
+        record = library.concept(words(" ".join(name)))
+    if as_json:
+        documents.print_json(documents.concept(record))
+    else:
+        render.concept(record)
+
+
+@commands.command(epilog="Example: photoindex concepts threshold snow leopard 0.65")
+def threshold(
+    context: typer.Context,
+    name: Name,
+    value: Annotated[float, typer.Argument(metavar="VALUE", help="Between 0 and 1.")],
+) -> None:
+    """Change the probability from which a concept is shown, at once."""
+    with session_of(context).open_library() as library:
+        record = library.set_concept_threshold(words(" ".join(name)), value)
+    print_lines([render.matched(record)])
+
+
+@commands.command(epilog="Example: photoindex concepts remove snow leopard")
+def remove(context: typer.Context, name: Name) -> None:
+    """Forget a concept and what it said of photos."""
+    concept = words(" ".join(name))
+    with session_of(context).open_library() as library:
+        library.remove_concept(concept)
+    typer.echo(f"{shown(concept)} removed", err=True)

@@ -1,0 +1,65 @@
+"""Where the command line's grammar differs from Typer's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+GLOBAL_OPTIONS = ("--library", "--models-folder")
+_NEGATED = "-tag:"
+_FIELDS = ("tag:", _NEGATED, "after:", "before:", "in:")
+
+
+class AnywhereGroup(TyperGroup):
+    """A group whose global options may also stand behind the command: `search cat --library X`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the global options to the front."""
+        return super().parse_args(ctx, hoisted(args))
+
+
+class QueryCommand(TyperCommand):
+    """A command whose words may begin with `-tag:`, which is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `-tag:…` behind `--`, where nothing is an option."""
+        end = args.index("--") if "--" in args else len(args)
+        filters = [word for word in args[:end] if word.lower().startswith(_NEGATED)]
+        others = [word for word in args[:end] if word not in filters]
+        return super().parse_args(ctx, [*others, "--", *args[end + 1 :], *filters])
+
+
+def hoisted(args: list[str]) -> list[str]:
+    """The arguments with the global options first, in the order they came."""
+    end = args.index("--") if "--" in args else len(args)
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(args[:end])
+    for word in words:
+        if word in GLOBAL_OPTIONS:
+            front.extend([word, *(value for value in [next(words, None)] if value is not None)])
+        elif word.startswith(tuple(f"{option}=" for option in GLOBAL_OPTIONS)):
+            front.append(word)
+        else:
+            rest.append(word)
+    return [*front, *rest, *args[end:]]
+
+
+def joined(words: list[str]) -> str:
+    """The query that the shell's words make.
+
+    One word is a whole query. Of several, one that is a filter with spaces in its value was quoted
+    for the shell, as in `cat in:"My Photos"`: the quotes are put back.
+    """
+    if len(words) == 1:
+        return words[0]
+    return " ".join(_requoted(word) for word in words)
+
+
+def _requoted(word: str) -> str:
+    field = next((field for field in _FIELDS if word.lower().startswith(field)), None)
+    value = word[len(field) :] if field else ""
+    if not any(character.isspace() for character in value) or '"' in value:
+        return word
+    return f'{word[: -len(value)]}"{value}"'

@@ -1,0 +1,96 @@
+"""`index` and `watch`: keeping the library true to folders."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from photoindex.cli.options import Device, Exclude, Model, Precision
+from photoindex.cli.progress import Meter, meter
+from photoindex.cli.session import session_of
+from photoindex.cli.signals import Stop, stop_on_signals
+from photoindex.cli.wording import count, shown, summary
+
+if TYPE_CHECKING:
+    from photoindex.library import Library
+
+Folders = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="DIR", help="Folders of photos, with all below them."),
+]
+
+
+def index(
+    context: typer.Context,
+    folders: Folders = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    exclude: Exclude = None,
+) -> None:
+    """Catch up with folders and exit.
+
+    Finds new, changed, moved and deleted photos. Without DIR: in the folders of last time.
+    """
+    options = {"model": model, "device": device, "precision": precision, "exclude": exclude or None}
+    with session_of(context).open_library(create=True, **options) as library, meter() as progress:
+        library.ensure_model(progress)
+        with stop_on_signals() as stop:
+            tally = library.index(folders or [], progress, stop.event)
+        progress.clear()
+        interrupted = "" if stop.number is None else "interrupted: "
+        typer.echo(f"{interrupted}{summary(tally)}", err=True)
+    raise typer.Exit(stop.exit_code)
+
+
+def watch(
+    context: typer.Context,
+    folders: Folders = None,
+    model: Model = None,
+    device: Device = None,
+    precision: Precision = None,
+    polling: Annotated[
+        bool, typer.Option("--polling", help="Look again and again: for network shares.")
+    ] = False,
+    exclude: Exclude = None,
+    settle: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long a file must not change before it is read."),
+    ] = None,
+) -> None:
+    """Catch up with folders and follow them until Ctrl-C.
+
+    The first time, this fetches the model. SIGINT and SIGTERM end it after the batch in hand.
+    """
+    options = {
+        "model": model,
+        "device": device,
+        "precision": precision,
+        "polling": polling or None,
+        "exclude": exclude or None,
+        "settle": settle,
+    }
+    with session_of(context).open_library(create=True, **options) as library, meter() as progress:
+        library.ensure_model(progress)
+        with stop_on_signals() as stop:
+            _follow(library, folders or [], progress, stop)
+
+
+def _follow(library: Library, folders: list[Path], progress: Meter, stop: Stop) -> None:
+    """Say when the library is caught up with its folders, then what each change led to."""
+    caught_up = False
+    for tally in library.watch(folders, stop.event, progress):
+        progress.clear()
+        if not caught_up and not stop.event.is_set():
+            caught_up = True
+            names = [str(folder) for folder in folders or (f.path for f in library.folders())]
+            where = shown(names[0]) if len(names) == 1 else count(len(names), "folder")
+            typer.echo(f"caught up: {summary(tally)}; watching {where}, Ctrl-C ends", err=True)
+        elif any(astuple(tally)):
+            typer.echo(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {summary(tally)}", err=True)
+    progress.clear()
+    typer.echo("stopped", err=True)

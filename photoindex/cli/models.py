@@ -1,0 +1,66 @@
+"""`models`: which taggers are on this machine, and getting more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from photoindex.cli import documents, render
+from photoindex.cli.options import AsJson
+from photoindex.cli.progress import meter
+from photoindex.cli.session import session_of
+from photoindex.cli.wording import shown
+from photoindex.config import DEFAULT_MODEL
+from photoindex.errors import UsageError
+
+commands = typer.Typer(help="List, fetch and import models.", rich_markup_mode=None)
+
+
+@commands.callback(invoke_without_command=True)
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List, fetch and import models. Without a command: list."""
+    if context.invoked_subcommand is None:
+        list_all(context, as_json)
+    elif as_json:
+        raise UsageError(f"{context.invoked_subcommand} has no --json")
+
+
+@commands.command("list", epilog="Example: photoindex models list --json")
+def list_all(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the models that are here and those that can be pulled."""
+    session = session_of(context)
+    default = session.settings().model or DEFAULT_MODEL
+    states = session.installed_models().all()
+    if as_json:
+        documents.print_json(documents.models(states, default))
+    else:
+        render.models(states, default)
+
+
+@commands.command(epilog=f"Example: photoindex models pull {DEFAULT_MODEL}")
+def pull(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model that a tagger knows.")],
+) -> None:
+    """Download a model, resuming where it was interrupted, and check it."""
+    with meter() as progress:
+        folder = session_of(context).installed_models().pull(name, progress)
+    typer.echo(f"{shown(name)} is in {shown(folder)}", err=True)
+
+
+@commands.command("import", epilog="Example: photoindex models import ~/Downloads/ram_plus")
+def import_files(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A model folder, or published files.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model's name (default: the file's).")
+    ] = None,
+) -> None:
+    """Take a model from files that are here already; the way for machines without a network."""
+    with meter() as progress:
+        folder = session_of(context).installed_models().add(source, name, progress)
+    typer.echo(f"{shown(folder.name)} is in {shown(folder)}", err=True)
