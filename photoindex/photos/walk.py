@@ -33,6 +33,7 @@ class Pruning:
     def __init__(self, root: Path, excludes: Sequence[str] = ()) -> None:
         self.root = os.fspath(root)
         self._prefix = self.root.rstrip(os.sep) + os.sep
+        self._excludes = tuple(excludes)
         patterns = [os.path.expanduser(glob).rstrip("/") for glob in excludes]  # noqa: PTH111
         self._names = _any_of([glob for glob in patterns if "/" not in glob])
         self._paths = _any_of([glob for glob in patterns if "/" in glob])
@@ -55,6 +56,11 @@ class Pruning:
             path = path.rpartition(os.sep)[0]
         return False
 
+    def follows(self, link: str) -> bool:
+        """Whether a link to a file counts: its target lies below the root and is not left out."""
+        real_root = Path(os.path.realpath(self.root))
+        return not Pruning(real_root, self._excludes).covers(os.path.realpath(link))
+
 
 class Scan:
     """The picture files below a folder, found while they are iterated over, sorted per folder.
@@ -70,7 +76,6 @@ class Scan:
         self.folder = folder
         self.unreadable: list[Path] = []
         self._pruning = Pruning(root or folder, excludes)
-        self._real_pruning = Pruning(Path(os.path.realpath(root or folder)), excludes)
 
     def __iter__(self) -> Iterator[FoundFile]:
         """Every picture file with its stamp; what vanishes meanwhile is left out."""
@@ -120,7 +125,7 @@ class Scan:
 
     def _found(self, entry: os.DirEntry[str]) -> FoundFile | None:
         try:
-            if entry.is_symlink() and self._real_pruning.covers(os.path.realpath(entry.path)):
+            if entry.is_symlink() and not self._pruning.follows(entry.path):
                 return None
             status = entry.stat()
         except FileNotFoundError:
