@@ -289,14 +289,19 @@ class Library:
         return tagger
 
     def _searching_tagger(self) -> Tagger:
-        """The model that stored photos were analysed with."""
+        """The model that stored photos were analysed with, looked for where the settings say if it
+        is not where it was.
+        """
         active = self._catalog.models.active()
         if active is None:
             return self._indexing_tagger()
-        tagger = self._load(active.name)
+        asked = self.settings.model
+        moved = asked is not None and self.models.folder_of(active.name) is None
+        name = asked if asked is not None and moved else active.name
+        tagger = self._load(name)
         if tagger.model_id != active.model_id:
             raise ModelError(
-                f"the library was analysed by {active.model_id}, but {active.name} is now "
+                f"the library was analysed by {active.model_id}, but {name} is now "
                 f'{tagger.model_id}: run "photoindex index" to analyse it again'
             )
         return tagger

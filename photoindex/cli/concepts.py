@@ -28,7 +28,8 @@ def add_concept(
 ) -> None:
     """Add the concepts of a file to the library.
 
-    Every stored photo is scored for them, new ones will be; no photo is read again. All concepts of the file are added, or none.
+    Every stored photo is scored for them, new ones will be; no photo is read again. All concepts
+    of the file are added, or none.
     """
     with (
         session_of(context).open_library(device=device, precision=precision) as library,

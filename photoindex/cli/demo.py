@@ -30,7 +30,8 @@ def demo(
 ) -> None:
     """Show it all on bundled pictures.
 
-    Indexes them with the bundled model, prints tags, searches, and adds concepts. Needs no network. The pictures are drawn scenes, which is all that the bundled model knows.
+    Indexes them with the bundled model, prints tags, searches, and adds concepts. Needs no
+    network. The pictures are drawn scenes, which is all that the bundled model knows.
     """
     from photoindex.config import Settings
     from photoindex.library import Library

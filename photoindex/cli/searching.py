@@ -11,7 +11,7 @@ import typer
 
 from photoindex.cli import documents, render
 from photoindex.cli.grammar import joined
-from photoindex.cli.options import AsJson, Device, Model, Precision
+from photoindex.cli.options import AsJson, Device, Precision
 from photoindex.cli.session import session_of
 from photoindex.errors import ExitCode, UsageError
 from photoindex.search.rank import Rank
@@ -46,7 +46,10 @@ def search(
     null: Annotated[
         bool, typer.Option("-0", help="Nothing but paths, a NUL after each: for xargs -0.")
     ] = False,
-    model: Model = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Where the library's model lies now, if it moved."),
+    ] = None,
     device: Device = None,
     precision: Precision = None,
 ) -> None:
@@ -60,8 +63,8 @@ def search(
         raise UsageError('nothing to search for: write photoindex search "tabby cat on roof"')
     if as_json + (paths or null) + why > 1:
         raise UsageError("--json, --why and paths are different answers: choose one")
-    options = {"model": model, "device": device, "precision": precision}
-    with session_of(context).open_library(**options) as library:
+    session = session_of(context)
+    with session.open_library(model=model, device=device, precision=precision) as library:
         from photoindex.library import SearchOptions
 
         wanted = SearchOptions(limit, like, rank, min_probability, everything)
