@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import (
@@ -334,8 +334,8 @@ class Library:
         known = self._catalog.photos.by_hash(decoded.facts.hash)
         active = self._catalog.models.active()
         if known and active and self._catalog.analyses.has(known.id, active.model_id):
-            return self._vectors.embeddings([known.id])[0]
-        return self._searching_tagger().embed_pictures([decoded.picture])[0]
+            return cast(Floats, self._vectors.embeddings([known.id])[0])
+        return cast(Floats, self._searching_tagger().embed_pictures([decoded.picture])[0])
 
 
 def _tag_name(name: str) -> str:

@@ -63,4 +63,4 @@ def relevant(standing: Floats, probabilities: Floats | None, cut: float) -> np.n
 
 def similarity_score(standing: Floats, cut: float) -> Floats:
     """Standing as a number 0..1: one half at the cut."""
-    return (1.0 / (1.0 + np.exp(cut - standing))).astype(np.float32)
+    return np.asarray(1.0 / (1.0 + np.exp(cut - standing)), dtype=np.float32)
