@@ -35,6 +35,7 @@ def _files() -> None:
         sa.Column("added_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_photos")),
         sa.UniqueConstraint("hash", name=op.f("uq_photos_hash")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_photos_taken_at"), "photos", ["taken_at"], unique=False)
     op.create_table(

@@ -199,7 +199,7 @@ class Analyses:
             gone = as_ids(connection.execute(select(Photo.id).where(~held, ~by_people)))
             analysed = select(AnalysisRow.model_id).where(among(AnalysisRow.photo_id, gone))
             connection.execute(
-                update(Model).where(Model.id.in_(analysed)).values(generation=Model.generation + 1)
+                update(Model).where(Model.id.in_(analysed)).values(generation=func.random())
             )
             connection.execute(delete(Photo).where(among(Photo.id, gone)))
             connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.files import put_files
@@ -80,7 +80,7 @@ class Recorder:
         self._connection.execute(
             update(Model)
             .where(Model.id == self._model)
-            .values(generation=Model.generation + 1, token_count=count, token_width=width)
+            .values(generation=func.random(), token_count=count, token_width=width)
         )
 
     def _put_photo(self, facts: PhotoFacts) -> int:

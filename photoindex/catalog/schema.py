@@ -78,9 +78,10 @@ class File(Base):
 
 
 class Photo(Base):
-    """A content, whatever files hold it."""
+    """A content, whatever files hold it. Ids are never used twice."""
 
     __tablename__ = "photos"
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     hash: Mapped[str] = mapped_column(unique=True)
@@ -107,7 +108,9 @@ class Model(Base):
     token_count: Mapped[int | None]  # known from the first analysis on
     token_width: Mapped[int | None]
     active: Mapped[bool]
-    generation: Mapped[int]  # counts the transactions that changed its analyses
+    # A number drawn anew by every transaction that changes its analyses. Not a counter: that would
+    # come to the same number by another way after a backup was restored.
+    generation: Mapped[int]
 
 
 class AnalysisRow(Base):

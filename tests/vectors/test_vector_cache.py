@@ -1,0 +1,242 @@
+"""The index file is a cache: whatever becomes of it, searches see what the catalog holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.records import NewAnalysis
+from photoindex.photo import FileStamp, FoundFile, PhotoFacts
+from photoindex.tagger import Analysis, StoredPhoto
+from photoindex.vectors.base import VectorIndex
+from photoindex.vectors.cache import VectorCache
+
+MODEL = "clip/some:model"
+WIDTH = 16
+
+
+def photo(number: int, seed: int = 0) -> NewAnalysis:
+    embedding = np.random.default_rng([number, seed]).standard_normal(WIDTH).astype(np.float32)
+    return NewAnalysis(
+        PhotoFacts(f"hash {number}", 1, 1, 1, "PNG"),
+        (FoundFile(Path(f"/photos/{number}"), FileStamp(1, 1, number, 1)),),
+        Analysis((), StoredPhoto(embedding / np.linalg.norm(embedding), None)),
+    )
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog.open(tmp_path / "library" / "catalog.db") as opened:
+        opened.models.register(MODEL, "clip", WIDTH, ())
+        opened.analyses.record([photo(number) for number in range(300)], MODEL)
+        yield opened
+
+
+@pytest.fixture
+def cache(catalog: Catalog) -> VectorCache:
+    return VectorCache(catalog.path.parent, catalog.analyses)
+
+
+@pytest.fixture
+def built(cache: VectorCache) -> list[int]:
+    """How far each rebuilding went: empty as long as the file served."""
+    cache.open(MODEL)
+    return []
+
+
+def assert_true(index: VectorIndex, catalog: Catalog) -> None:
+    truth = {
+        int(photo_id): embedding
+        for block in catalog.analyses.embeddings(MODEL)
+        for photo_id, embedding in zip(block.ids, block.embeddings, strict=True)
+    }
+    assert sorted(index.ids().tolist()) == sorted(truth)
+    for photo_id, embedding in truth.items():
+        assert np.array_equal(index.embeddings([photo_id])[0], embedding)
+
+
+def reopen(cache: VectorCache, built: list[int]) -> VectorIndex:
+    return cache.open(MODEL, lambda _what, done, _total: built.append(done))
+
+
+def test_it_is_built_from_the_catalog_with_progress(cache: VectorCache, catalog: Catalog) -> None:
+    seen: list[tuple[int, int | None]] = []
+    index = cache.open(MODEL, lambda _what, done, total: seen.append((done, total)))
+    assert_true(index, catalog)
+    assert seen[-1] == (300, 300)
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in catalog.path.parent.glob("vectors-*")}
+    assert modes == {0o600}
+
+
+def test_a_whole_file_is_used(cache: VectorCache, catalog: Catalog, built: list[int]) -> None:
+    assert_true(reopen(cache, built), catalog)
+    assert built == []
+
+
+def test_additions_are_caught_up(cache: VectorCache, catalog: Catalog, built: list[int]) -> None:
+    catalog.analyses.record([photo(number) for number in range(300, 310)], MODEL)
+    assert_true(reopen(cache, built), catalog)
+    before = cache.path(MODEL).stat().st_mtime_ns
+    assert_true(reopen(cache, built), catalog)
+    assert built == [] and cache.path(MODEL).stat().st_mtime_ns == before
+
+
+def test_a_trickle_does_not_rewrite_the_file(
+    cache: VectorCache, catalog: Catalog, built: list[int]
+) -> None:
+    before = cache.path(MODEL).read_bytes()
+    catalog.analyses.record([photo(300)], MODEL)
+    assert_true(reopen(cache, built), catalog)
+    assert cache.path(MODEL).read_bytes() == before and built == []
+
+
+def test_removals_and_new_analyses_are_caught_up(
+    cache: VectorCache, catalog: Catalog, built: list[int]
+) -> None:
+    catalog.analyses.record([photo(7, seed=1), photo(300), photo(301)], MODEL)
+    catalog.files.mark_deleted([Path("/photos/5"), Path("/photos/300")])
+    catalog.analyses.purge(datetime.now(UTC) + timedelta(days=1))
+    assert_true(reopen(cache, built), catalog)
+    assert built == []
+
+
+def test_removing_what_the_index_ends_with_is_seen(
+    cache: VectorCache, catalog: Catalog, built: list[int]
+) -> None:
+    catalog.files.mark_deleted([Path("/photos/299")])
+    catalog.analyses.purge(datetime.now(UTC) + timedelta(days=1))
+    assert_true(reopen(cache, built), catalog)
+    catalog.analyses.record([photo(299, seed=4)], MODEL)
+    assert_true(reopen(cache, built), catalog)
+
+
+def delete_index(path: Path) -> None:
+    path.unlink()
+
+
+def delete_sidecar(path: Path) -> None:
+    path.with_suffix(".json").unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def flip_the_first_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[0] ^= 0x80
+    path.write_bytes(content)
+
+
+def spoil_the_sidecar(path: Path) -> None:
+    path.with_suffix(".json").write_bytes(b"\xff{")
+
+
+def halve_the_sidecar(path: Path) -> None:
+    sidecar = path.with_suffix(".json")
+    sidecar.write_text(sidecar.read_text()[:20])
+
+
+def lie(field: str, value: object) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        sidecar = path.with_suffix(".json")
+        sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {field: value}))
+
+    change.__name__ = f"lie about {field}"
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        delete_index,
+        delete_sidecar,
+        truncate,
+        empty,
+        flip_a_byte,
+        flip_the_first_byte,
+        spoil_the_sidecar,
+        halve_the_sidecar,
+        lie("count", 299),
+        lie("model_id", "other"),
+        lie("kind", "ivf"),
+        lie("format", 99),
+        lie("checksum", "no number"),
+        lie("size", 0),
+        lie("more", 1),
+    ],
+    ids=lambda damage: damage.__name__,
+)
+def test_a_damaged_or_missing_file_is_built_again(
+    cache: VectorCache,
+    catalog: Catalog,
+    built: list[int],
+    damage: Callable[[Path], None],
+) -> None:
+    damage(cache.path(MODEL))
+    assert_true(reopen(cache, built), catalog)
+    assert built == [300]
+    assert_true(reopen(cache, built), catalog)
+    assert built == [300]  # mended: this time the file served
+
+
+def test_a_restored_catalog_overrules_the_file(
+    cache: VectorCache, catalog: Catalog, tmp_path: Path, built: list[int]
+) -> None:
+    """The same numbers of analyses, but of other photos."""
+    with Catalog.open(tmp_path / "other" / "catalog.db") as other:
+        other.models.register(MODEL, "clip", WIDTH, ())
+        other.analyses.record([photo(number, seed=9) for number in range(300)], MODEL)
+        elsewhere = VectorCache(catalog.path.parent, other.analyses)
+        assert_true(reopen(elsewhere, built), other)
+        assert built == [300]
+
+
+def test_models_have_files_of_their_own(cache: VectorCache) -> None:
+    names = {cache.path(model).name for model in ("a/b", "a:b", "a_b", "模型", "")}
+    assert len(names) == 5 and all(name.isascii() for name in names)
+
+
+def test_a_model_without_analyses_has_an_empty_index(cache: VectorCache) -> None:
+    index = cache.open("unheard of")
+    similarities, ids = index.search(np.ones((1, WIDTH), dtype=np.float32), 3)
+    assert len(index) == 0 and ids.tolist() == [[-1, -1, -1]] and similarities.shape == (1, 3)
+    assert not cache.path("unheard of").exists()
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_a_search(
+    catalog: Catalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = VectorCache(tmp_path / "not there", catalog.analyses)
+    assert_true(cache.open(MODEL), catalog)
+    assert "cannot be saved" in caplog.text
+
+
+def test_what_a_killed_process_left_is_cleared(cache: VectorCache, catalog: Catalog) -> None:
+    left = catalog.path.parent / "vectors-x-y.aside"
+    fresh = catalog.path.parent / "vectors-x-z.aside"
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    long_ago = time.time() - 7 * 24 * 3600
+    os.utime(left, (long_ago, long_ago))
+    cache.open(MODEL)
+    assert not left.exists() and fresh.exists()
