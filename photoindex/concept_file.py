@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ DEFAULT_THRESHOLD = 0.5
 LARGEST_FILE = 64 * 1024 * 1024  # bytes
 MOST_DESCRIPTIONS = 1000
 _FIELDS = {"descriptions", "threshold", "zh"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_concepts(path: Path) -> list[Concept]:
@@ -44,16 +45,18 @@ def parse_concepts(text: str) -> list[Concept]:
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ConceptError(f"not JSON: {error.msg} in line {error.lineno}") from error
+    except ValueError as error:  # Python refuses numbers of thousands of digits
+        raise ConceptError(f"not JSON that can be read: {error}") from error
     except RecursionError as error:
         raise ConceptError("nested too deeply: a concept is a name and a list") from error
     concepts = [_concept(name, value) for name, value in _entries(document)]
     if not concepts:
         raise ConceptError('no concept in it: write {"name": ["description", …]}')
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for concept in concepts:
-        earlier = seen.setdefault(concept.name.casefold(), concept.name)
-        if earlier is not concept.name:
+        if concept.name.casefold() in seen:
             raise ConceptError(f'concept "{concept.name}" stands there twice: keep one')
+        seen.add(concept.name.casefold())
     return concepts
 
 
@@ -94,7 +97,7 @@ def _descriptions(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ConceptError(f'concept "{name}": descriptions must be a list of texts')
     for number, text in enumerate(value, 1):
-        if not isinstance(text, str) or not text.strip():
+        if not _is_text(text):
             raise ConceptError(f'concept "{name}": description {number} is not a text')
     if len(value) > MOST_DESCRIPTIONS:
         raise ConceptError(f'concept "{name}": more than {MOST_DESCRIPTIONS} descriptions')
@@ -103,7 +106,7 @@ def _descriptions(name: str, value: Any) -> tuple[str, ...]:
 
 def _threshold(name: str, value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 < value < 1:
+    if not number or not 0 < value < 1:
         raise ConceptError(f'concept "{name}": threshold must be a number between 0 and 1')
     return float(value)
 
@@ -111,9 +114,14 @@ def _threshold(name: str, value: Any) -> float:
 def _chinese(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip():
+    if not _is_text(value):
         raise ConceptError(f'concept "{name}": zh must be a text')
-    return value.strip()
+    return str(value).strip()
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a JSON value is a text with something in it and no half characters (surrogates)."""
+    return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
