@@ -38,10 +38,10 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     """The picture in RGB, transparency dropped; 16-bit greys keep their upper byte."""
     if picture.mode == "RGB":
         return picture
-    if picture.mode.startswith("I"):
+    if picture.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255: every 16-bit picture would come out white.
-        grey = np.asarray(picture).clip(0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        upper = (np.asarray(picture) >> 8).astype(np.uint8)
+        return Image.fromarray(upper).convert("RGB")
     return picture.convert("RGB")
 
 
