@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines."""
+_IN_BYTES = ("downloading ", "checking ")
 
 
 class Meter(Protocol):
@@ -39,7 +40,7 @@ class Pace:
 
     def figures(self, done: int, total: int | None, now: float) -> str:
         """ "120 of 900, 12.0/s, 1 min 5 s left"."""
-        amount = size if self.what.startswith("downloading") else "{:,}".format
+        amount = size if self.what.startswith(_IN_BYTES) else "{:,}".format
         parts = [amount(done) if total is None else f"{amount(done)} of {amount(total)}"]
         elapsed = now - self._began
         if elapsed >= 1 and done > self._first:

@@ -1,0 +1,62 @@
+"""What commands cost: no network is imported where none runs, and help imports next to nothing."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Command
+
+NETWORKS = {"torch", "torchvision", "timm", "open_clip"}
+HEAVY = NETWORKS | {"faiss", "sqlalchemy", "alembic", "numpy", "rich", "httpx", "PIL"}
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["search", "--help"], ["concepts", "--help"], ["--version"]]
+)
+def test_help_imports_next_to_nothing(empty: Command, words: list[str]) -> None:
+    assert not empty.imports(*words) & HEAVY
+    assert not empty.library.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tags"],
+        ["tags", "{photo}"],
+        ["status"],
+        ["failures"],
+        ["concepts"],
+        ["models"],
+        ["search", "cat", "-tag:dog", "after:2020"],
+        ["search", "猫", "--json"],
+        ["search", "in:/", "-n", "3"],
+    ],
+)
+def test_no_network_is_imported_where_none_runs(
+    indexed: Command, pictures: object, words: list[str]
+) -> None:
+    asked = [word.format(photo=f"{pictures}/zoo/lions.jpg") for word in words]
+    assert not indexed.imports(*asked) & NETWORKS
+
+
+def test_tags_and_concepts_are_changed_without_a_network(
+    photoindex: Command, pictures: object
+) -> None:
+    photo = f"{pictures}/zoo/lions.jpg"
+    assert not photoindex.imports("tag", photo, "mine") & NETWORKS
+    assert not photoindex.imports("untag", photo, "mine") & NETWORKS
+    assert not photoindex.imports("concepts", "show", "none", code=1) & NETWORKS
+
+
+def test_every_command_has_an_example(empty: Command) -> None:
+    commands = [line.split()[0] for line in empty("--help").lines if line.startswith("  ")]
+    named = [name for name in commands if name.isidentifier() or "-" in name[1:]]
+    for name in (name for name in named if not name.startswith("-") and name.islower()):
+        if name in _COMMANDS:
+            assert f"Example: photoindex {name}" in empty(name, "--help").out
+    assert set(_COMMANDS) <= set(named)
+
+
+_COMMANDS = (
+    *("watch", "index", "search", "add-concept", "concepts", "tags", "tag", "untag"),
+    *("status", "failures", "models", "demo"),
+)

@@ -1,0 +1,124 @@
+"""`photoindex index`, `status` and `failures`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import BUNDLED, ODD_NAME, Command
+
+
+def test_indexing_tells_what_it_did(empty: Command, pictures: Path) -> None:
+    first = empty("index", pictures / "zoo", "--model", "sketch")
+    photos = len(list((BUNDLED / "pictures/zoo").iterdir()))
+    assert first.err == f"{photos} photos analysed, 1 file of known photos\n"
+    assert first.raw == b""
+    again = empty("index", pictures / "zoo")
+    assert again.err == "0 photos analysed\n"
+
+
+def test_without_folders_those_of_last_time_are_looked_at(
+    photoindex: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    photoindex("index", folder)
+    shutil.copy(BUNDLED / "pictures/home/dog.jpg", folder)
+    assert "1 file of known photos" in photoindex("index").err
+
+
+def test_names_can_be_left_out(empty: Command, pictures: Path) -> None:
+    empty("index", pictures, "--model", "sketch", "--exclude", "zoo", "--exclude", "[a-y]*")
+    assert empty("search", "in:" + str(pictures), code=0).out.count(str(pictures)) == 1
+
+
+def test_status_counts_everything(indexed: Command, pictures: Path) -> None:
+    told = dict(line.split("  ", 1) for line in indexed("status").lines)
+    table = {name.strip(): value.strip() for name, value in told.items()}
+    photos = sum(path.is_file() for path in (BUNDLED / "pictures").rglob("*")) + 1
+    assert table["photos"] == str(photos)
+    assert table["files"] == f"{photos + 2} present"
+    assert table["unreadable files"] == "1"
+    assert table["folder"] == str(pictures)
+    assert table["model"] == f"sketch: {photos} photos analysed, in use"
+    assert table["awaiting analysis"] == "0"
+
+
+def test_status_as_json(indexed: Command, pictures: Path) -> None:
+    document = indexed("status", "--json").document
+    assert set(document) == {
+        "library",
+        "folders",
+        "photos",
+        "files",
+        "failures",
+        "models",
+        "awaiting",
+        "tags",
+        "concepts",
+        "database_bytes",
+        "token_bytes",
+    }
+    assert document["folders"] == [{"path": str(pictures), "path_bytes": None, "online": True}]
+    assert document["files"] == {
+        "present": document["photos"] + 2,
+        "offline": 0,
+        "deleted": 0,
+    }
+    (model,) = document["models"]
+    assert (model["name"], model["active"]) == ("sketch", True)
+
+
+def test_failures_name_file_and_reason(indexed: Command, pictures: Path) -> None:
+    (line,) = indexed("failures").lines[1:]
+    assert line.startswith(str(pictures / "broken.jpg"))
+    (failure,) = indexed("failures", "--json").document["failures"]
+    assert failure["path"] == str(pictures / "broken.jpg")
+    assert failure["reason"] in line
+
+
+def test_no_failures_is_good_news(empty: Command, pictures: Path) -> None:
+    empty("index", pictures / "zoo", "--model", "sketch")
+    good = empty("failures")
+    assert (good.raw, good.err) == (b"", "no failures: every picture could be read\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["index", "/no/such folder"], 2, "no folder /no/such folder"),
+        (["index"], 2, "name one"),
+        (["index", str(BUNDLED / "concepts.json")], 2, "is a file"),
+        (["index", "--device", "abacus", "."], 2, "auto, cpu, cuda"),
+        (["watch", "--settle", "-1", "."], 2, "settle"),
+        (["index", "--bogus"], 2, "--bogus"),
+        (["index", ".", "--model", "nonesuch"], 3, "nonesuch"),
+        (["index", ".", "--model", "./nowhere"], 3, "nowhere"),
+        (["status"], 3, "photoindex watch FOLDER"),
+        (["search", "cat"], 3, "photoindex watch FOLDER"),
+        (["nonesuch"], 2, "nonesuch"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    empty: Command, words: list[str], code: int, message: str
+) -> None:
+    outcome = empty(*words, code=code)
+    assert outcome.raw == b""
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    if "Usage" not in outcome.err:
+        assert outcome.err.count("\n") == 1
+
+
+def test_a_real_process_says_the_same(empty: Command) -> None:
+    outcome = empty.spawn("index", "/no/such folder", code=2)
+    assert outcome.raw == b""
+    assert outcome.err.startswith("photoindex: no folder /no/such folder")
+    assert outcome.err.count("\n") == 1
+
+
+def test_names_of_any_bytes_are_indexed(indexed: Command, pictures: Path) -> None:
+    found = indexed("search", "in:" + str(pictures), "-n", "100", "-0").raw.split(b"\0")
+    assert os.fsencode(pictures / ODD_NAME) in found
