@@ -1,0 +1,99 @@
+"""RAM++ as photoindex sees it: through the entry point and the tagger protocol only."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from standins import SMALL_TAGS, Parity
+
+from photoindex.errors import ModelError
+from photoindex.tagger import (
+    ENTRY_POINT_GROUP,
+    Concept,
+    LoadOptions,
+    StoredPhoto,
+    Tagger,
+    TaggerPlugin,
+)
+
+
+@pytest.fixture(scope="module")
+def plugin() -> TaggerPlugin:
+    (point,) = entry_points(group=ENTRY_POINT_GROUP, name="ram_tagger")
+    return point.load()
+
+
+@pytest.fixture(scope="module")
+def tagger(plugin: TaggerPlugin, small_folder: Path) -> Tagger:
+    return plugin.load(small_folder, LoadOptions("cpu", "fp32"))
+
+
+def test_it_knows_the_published_and_the_bundled_model(plugin: TaggerPlugin):
+    sources = {source.name: source for source in plugin.sources()}
+    assert sources["sketch"].bundled is not None
+    published = sources["ram_plus_swin_large_14m"].files
+    names = {file.name for file in published}
+    assert {"ram_plus_swin_large_14m.pth", "ViT-B-16.pt", "ram_tag_list.txt"} <= names
+    for file in published:
+        assert file.url.startswith("https://")
+        assert len(file.sha256) == hashlib.sha256().digest_size * 2
+
+
+def test_it_accepts_its_own_folders_only(plugin: TaggerPlugin, small_folder: Path, tmp_path: Path):
+    assert plugin.accepts(small_folder)
+    assert not plugin.accepts(tmp_path)
+
+
+def test_a_loaded_model_is_a_tagger(tagger: Tagger):
+    assert isinstance(tagger, Tagger)
+    assert tagger.model_id.startswith("small-")
+    assert tagger.embedding_size == 64
+    assert [(tag.name, tag.name_zh) for tag in tagger.vocabulary] == [
+        (name, chinese) for name, (chinese, _) in SMALL_TAGS.items()
+    ]
+
+
+def test_analysis_keeps_what_later_questions_need(tagger: Tagger, parity: Parity):
+    picture = parity.recipe.picture(0)
+    (analysis,) = tagger.analyse([picture])
+    assert all(tag.probability >= tagger.floor for tag in analysis.tags)
+    assert {tag.threshold for tag in analysis.tags} <= {0.0, 1.0}  # each tag's own
+    assert np.allclose(analysis.stored.embedding, tagger.embed_pictures([picture])[0], atol=1e-6)
+
+    described = [Concept(name, tuple(texts)) for name, (_, texts) in SMALL_TAGS.items()]
+    later = tagger.score(tagger.embed_labels(described), [analysis.stored])[0]
+    seen = {tag.name: tag.probability for tag in analysis.tags}
+    for concept, probability in zip(described, later, strict=True):
+        if concept.name in seen:
+            assert probability == pytest.approx(seen[concept.name], abs=0.01)
+
+
+def test_texts_and_pictures_share_a_space_of_unit_vectors(tagger: Tagger, parity: Parity):
+    texts = tagger.embed_text(["a cat", "a dog"])
+    pictures = tagger.embed_pictures([parity.recipe.picture(1)])
+    assert texts.shape == (2, 64) and pictures.shape == (1, 64)
+    assert np.allclose(np.linalg.norm(np.concatenate([texts, pictures]), axis=1), 1, atol=1e-5)
+
+
+def test_errors_are_photoindexs_own(plugin: TaggerPlugin, tagger: Tagger, tmp_path: Path):
+    with pytest.raises(ModelError, match="no model folder"):
+        plugin.load(tmp_path, LoadOptions("cpu"))
+    with pytest.raises(ModelError, match="expected one"):
+        plugin.build(tmp_path, tmp_path / "model", "mine")
+    with pytest.raises(ModelError, match="without image tokens"):
+        labels = tagger.embed_labels([Concept("cat")])
+        tagger.score(labels, [StoredPhoto(np.zeros(64, np.float32), None)])
+
+
+def test_published_files_are_built_into_a_folder_it_loads(
+    plugin: TaggerPlugin, swin_b_files: Path, tmp_path: Path
+):
+    plugin.build(swin_b_files, tmp_path / "model", "mine")
+    assert plugin.accepts(tmp_path / "model")
+    tagger = plugin.load(tmp_path / "model", LoadOptions("cpu", "fp32"))
+    assert tagger.model_id.startswith("mine-")
+    assert len(tagger.vocabulary) == 24
