@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from photoindex.config import DEFAULT_MODEL, Settings
+from photoindex.config import Settings
 from photoindex.errors import UsageError
 
 
@@ -26,7 +26,7 @@ def test_defaults_lie_in_the_users_data_folder(nowhere: dict[str, str], tmp_path
     settings = Settings.load(nowhere)
     assert settings.library == tmp_path / "data/photoindex/library"
     assert settings.models == tmp_path / "data/photoindex/models"
-    assert settings.model == DEFAULT_MODEL
+    assert settings.model is None
     assert settings == Settings()
 
 

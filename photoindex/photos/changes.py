@@ -25,7 +25,7 @@ class Changes:
     moved: tuple[tuple[Path, Path], ...] = ()  # (old, new): a file that is now elsewhere
     gone: frozenset[Path] = frozenset()  # files, or folders with all that they held
     touched: frozenset[Path] = frozenset()  # picture files that are new or changed
-    rescan: frozenset[Path] = frozenset()  # folders to compare anew; a watched one may be absent
+    rescan: frozenset[Path] = frozenset()  # watched folders to compare anew; perhaps absent
 
     def __bool__(self) -> bool:
         return bool(self.moved or self.gone or self.touched or self.rescan)
@@ -96,7 +96,7 @@ class Settling:
             self._moved[new] = (origin, self._clock() + self._settle)
 
     def rescan(self, folder: Path) -> None:
-        """Nothing is certain about a watched folder; what was noticed below it is superseded."""
+        """Nothing is certain about a folder; what was noticed below it is superseded."""
         for path in [path for path in self._touched if path.is_relative_to(folder)]:
             del self._touched[path]
         for path in [path for path in self._gone if path.is_relative_to(folder)]:

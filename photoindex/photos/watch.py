@@ -139,18 +139,12 @@ class Watcher:
     def settled(self) -> Changes:
         """The changes that have come to rest, without what only a vanished folder made seem so."""
         changes = self._settling.settled()
-        if not (changes.gone or changes.moved):
-            return changes
-        away = [Path(root.path) for root in self._restart_changed()]
-
-        def is_away(path: Path) -> bool:
-            return any(path.is_relative_to(folder) for folder in away)
-
-        return dataclasses.replace(
-            changes,
-            gone=frozenset(path for path in changes.gone if not is_away(path)),
-            moved=tuple(pair for pair in changes.moved if not any(map(is_away, pair))),
-        )
+        if changes.gone or changes.moved:
+            away = [Path(root.path) for root in self._restart_changed()]
+            changes = _without(changes, away)
+        around = (self._root_of(os.fspath(folder)) for folder in changes.rescan)
+        roots = frozenset(Path(root.path) for root in around if root is not None)
+        return dataclasses.replace(changes, rescan=roots)
 
     # Watched folders as a whole.
 
@@ -304,6 +298,19 @@ class Watcher:
             self._settling.go(path)
         for path in difference.touched:
             self._settling.touch(path)
+
+
+def _without(changes: Changes, folders: Sequence[Path]) -> Changes:
+    """Changes without what seems gone or moved in some folders."""
+
+    def inside(path: Path) -> bool:
+        return any(path.is_relative_to(folder) for folder in folders)
+
+    return dataclasses.replace(
+        changes,
+        gone=frozenset(path for path in changes.gone if not inside(path)),
+        moved=tuple(pair for pair in changes.moved if not any(map(inside, pair))),
+    )
 
 
 def _identity(folder: str) -> tuple[int, int] | None:

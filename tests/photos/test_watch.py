@@ -64,6 +64,7 @@ class Follower:
         for path in changes.gone:
             self.files -= {file for file in self.files if file.is_relative_to(path)}
         self.files |= changes.touched
+        assert changes.rescan <= set(self.folders)
         for folder in changes.rescan:
             found = scan(folder, self.excludes)
             files = {item.path for item in found}
