@@ -12,7 +12,7 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileFailure, FileLink, NewAnalysis
 from photoindex.errors import PictureError
 from photoindex.photo import FoundFile
-from photoindex.photos.decode import DecodedPicture, hash_file, open_picture
+from photoindex.photos.decode import DecodedPicture, decode_picture, read_picture
 from photoindex.photos.walk import stamp_of
 from photoindex.tagger import Analysis, Progress, Tagger
 
@@ -147,11 +147,12 @@ def _read_ahead(
 
 def _read(file: FoundFile, catalog: Catalog, tagger: Tagger) -> _Read:
     try:
-        photo = catalog.photos.by_hash(hash_file(file.path))
+        content = read_picture(file.path)
+        photo = catalog.photos.by_hash(content.hash)
         if photo is not None and catalog.analyses.has(photo.id, tagger.model_id):
             read = _Read(file, photo_id=photo.id)
         else:
-            read = _Read(file, picture=open_picture(file.path, tagger.picture_size))
+            read = _Read(file, picture=decode_picture(content, tagger.picture_size))
     except PictureError as error:
         read = _Read(file, failure=str(error))
     return read if _still_the_same(file) else _Read(file)

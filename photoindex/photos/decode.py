@@ -26,7 +26,6 @@ from photoindex.photos.metadata import BROKEN_EXIF, read_metadata, read_orientat
 
 MAX_PIXELS = 300_000_000
 MAX_BYTES = 1 << 30
-_BLOCK = 1 << 20
 
 # What Pillow's decoders raise on bytes that are not what their header promises.
 _BROKEN_PICTURE = (*BROKEN_EXIF, MemoryError, Image.DecompressionBombError)
@@ -57,20 +56,36 @@ class DecodedPicture:
     facts: PhotoFacts
 
 
-def open_picture(path: Path, shorter_side: int | None = None) -> DecodedPicture:
-    """Read, hash and decode one file.
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """The bytes of a file that may hold a picture. hash: hex BLAKE2b-256 of them."""
+
+    data: bytes
+    hash: str
+
+
+def read_picture(path: Path) -> PictureFile:
+    """Read one file whole; its hash tells whether it has to be decoded at all.
+
+    Raises PictureError with the reason in plain words.
+    """
+    data = _read(path)
+    return PictureFile(data, hashlib.blake2b(data, digest_size=32).hexdigest())
+
+
+def decode_picture(file: PictureFile, shorter_side: int | None = None) -> DecodedPicture:
+    """Decode what was read.
 
     shorter_side: the pixels that the caller needs along the picture's shorter side; a larger
     picture is then decoded smaller, but never below twice that. Animations give their first
     frame, transparency is laid on white. The facts hold the full upright size.
     Raises PictureError with the reason in plain words.
     """
-    data = _read(path)
-    kind = sniff(data[:HEAD_SIZE])
+    kind = sniff(file.data[:HEAD_SIZE])
     if kind is None:
-        raise PictureError("not a picture" if data.strip(b"\0") else "empty file")
+        raise PictureError("not a picture" if file.data.strip(b"\0") else "empty file")
     try:
-        return _decode(data, kind, shorter_side)
+        return _decode(file, kind, shorter_side)
     except Image.DecompressionBombError as error:
         raise PictureError(f"too large: over {MAX_PIXELS // 10**6} megapixels") from error
     except UnidentifiedImageError as error:
@@ -81,22 +96,15 @@ def open_picture(path: Path, shorter_side: int | None = None) -> DecodedPicture:
         raise PictureError(_reason(kind, error)) from error
 
 
-def hash_file(path: Path) -> str:
-    """Hex BLAKE2b-256 of a file's bytes, read as a stream. Raises PictureError."""
-    digest = hashlib.blake2b(digest_size=32)
-    with _opened(path) as file:
-        try:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        except OSError as error:
-            raise _unreadable(error) from error
-    return digest.hexdigest()
+def open_picture(path: Path, shorter_side: int | None = None) -> DecodedPicture:
+    """Read and decode one file; see `read_picture` and `decode_picture`."""
+    return decode_picture(read_picture(path), shorter_side)
 
 
-def _decode(data: bytes, kind: str, shorter_side: int | None) -> DecodedPicture:
+def _decode(file: PictureFile, kind: str, shorter_side: int | None) -> DecodedPicture:
     if kind == "HEIF":
         _register_heif()
-    with Image.open(io.BytesIO(data), formats=_decoders(kind)) as picture:
+    with Image.open(io.BytesIO(file.data), formats=_decoders(kind)) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise PictureError(f"too large: {width} x {height} pixels")
@@ -114,8 +122,8 @@ def _decode(data: bytes, kind: str, shorter_side: int | None) -> DecodedPicture:
         if orientation >= 5:
             width, height = height, width
         facts = PhotoFacts(
-            hash=hashlib.blake2b(data, digest_size=32).hexdigest(),
-            size=len(data),
+            hash=file.hash,
+            size=len(file.data),
             width=width,
             height=height,
             format=picture.format or kind,

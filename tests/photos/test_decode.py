@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageDraw
 
 from photoindex.errors import PictureError
-from photoindex.photos.decode import MAX_PIXELS, DecodedPicture, hash_file, open_picture
+from photoindex.photos.decode import MAX_PIXELS, DecodedPicture, open_picture, read_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # hostile files make them
 
@@ -83,12 +83,12 @@ def test_heic(tmp_path: Path) -> None:
     assert found.facts.metadata.taken_at == datetime(2022, 8, 9, 10, 11, 12)
 
 
-def test_the_hash_of_a_file_alone_is_the_same(tmp_path: Path) -> None:
+def test_the_hash_is_known_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(encoded(scene(), "PNG"))
-    assert hash_file(path) == open_picture(path).facts.hash
+    assert read_picture(path).hash == open_picture(path).facts.hash
     with pytest.raises(PictureError, match="no such file"):
-        hash_file(tmp_path / "absent")
+        read_picture(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("format", WITH_EXIF)
