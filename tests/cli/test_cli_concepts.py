@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import BUNDLED, Command
+from typed import BUNDLED, Command
 
 
 @pytest.fixture

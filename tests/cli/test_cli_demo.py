@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import BUNDLED, Command
+from typed import BUNDLED, Command
 
 PICTURES = sum(path.is_file() for path in (BUNDLED / "pictures").rglob("*"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Command
+from typed import Command
 
 NETWORKS = {"torch", "torchvision", "timm", "open_clip"}
 HEAVY = NETWORKS | {"faiss", "sqlalchemy", "alembic", "numpy", "rich", "httpx", "PIL"}

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import BUNDLED, ODD_NAME, Command
+from typed import BUNDLED, ODD_NAME, Command
 
 
 def test_indexing_tells_what_it_did(empty: Command, pictures: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from typed import Command
 
 from photoindex.config import DEFAULT_MODEL
 from ram_tagger.sources import BUNDLED

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import ODD_NAME, Command
+from typed import ODD_NAME, Command
 
 HIT = {
     *("path", "path_bytes", "files", "hash", "bytes", "width", "height", "format"),

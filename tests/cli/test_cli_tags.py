@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import Command
+from typed import Command
 
 
 def test_all_tags_with_their_photos(indexed: Command) -> None:

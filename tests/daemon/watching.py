@@ -1,0 +1,128 @@
+"""A folder of photos, its library, and a running watcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import photoindex.demo
+
+PROGRAM = Path(sys.executable).with_name("photoindex")
+PICTURES = Path(photoindex.demo.__file__).parent / "pictures"
+PATIENCE = 60.0
+SETTLE = "0.3"
+
+
+def until(holds: Callable[[], Any], what: str) -> None:
+    """Wait for something that must come true."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A running watcher and the lines it has printed so far."""
+
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def collect(self) -> None:
+        assert self.process.stderr is not None
+        self.lines.extend(line.rstrip("\n") for line in self.process.stderr)
+
+    def says(self, part: str) -> None:
+        until(lambda: any(part in line for line in self.lines), f"{part} in {self.lines}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit code after a signal."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of photos and the library that watches it."""
+
+    folder: Path
+    library: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, "--library", self.library, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return document
+
+    def tags(self, photo: Path) -> set[str] | None:
+        """The names of a photo's tags, None while it is not known."""
+        told = self.run("tags", photo, "--json")
+        if told.returncode:
+            return None
+        return {tag["name"] for tag in json.loads(told.stdout)["tags"]}
+
+    def failures(self) -> dict[str, str]:
+        table = json.loads(self.run("failures", "--json").stdout)["failures"]
+        return {Path(failure["path"]).name: failure["reason"] for failure in table}
+
+    def knows(self, photo: Path) -> None:
+        until(lambda: self.tags(photo) is not None, f"{photo} is not known")
+
+    def forgets(self, photo: Path) -> None:
+        until(lambda: self.tags(photo) is None, f"{photo} is still known")
+
+    @contextmanager
+    def watching(self, *options: str) -> Iterator[Daemon]:
+        """A watcher that has caught up with the folder."""
+        command = [PROGRAM, "--library", self.library, "watch", self.folder, "--settle", SETTLE]
+        daemon = Daemon(
+            subprocess.Popen(
+                [*command, "--model", "sketch", "--device", "cpu", *options],
+                env=self.environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        reader = threading.Thread(target=daemon.collect)
+        reader.start()
+        try:
+            daemon.says("caught up: ")
+            yield daemon
+        finally:
+            if daemon.process.poll() is None:
+                daemon.process.kill()
+            daemon.process.wait(PATIENCE)
+            reader.join(PATIENCE)
+
+
+def make_place(root: Path) -> Place:
+    folder = root / "photos"
+    folder.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PHOTOINDEX_")}
+    environment |= {"XDG_CONFIG_HOME": str(root), "XDG_DATA_HOME": str(root)}
+    return Place(folder, root / "library", environment | {"OMP_NUM_THREADS": "1"})
+
+
+def put(picture: str, target: Path) -> Path:
+    """A copy of a bundled picture."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(PICTURES / picture, target))
