@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, delete, exists, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog import migrate
@@ -25,6 +25,7 @@ from photoindex.catalog.schema import (
     Photo,
     PhotoTagRow,
     Setting,
+    TagRow,
     TokensRow,
 )
 from photoindex.catalog.tags import Tags
@@ -109,6 +110,7 @@ class Catalog:
         models = self.models.all()
         active = next((model.model_id for model in models if model.active), "")
         with self._database.read() as connection:
+            carried = exists().where(PhotoTagRow.tag_id == TagRow.id)
 
             def count(query: Select[Any]) -> int:
                 return int(connection.execute(query).scalar_one())
@@ -121,7 +123,7 @@ class Catalog:
                 failures=count(select(func.count(File.id)).where(File.failure.is_not(None))),
                 models=models,
                 concepts=count(select(func.count(ConceptRow.id))),
-                tags=count(select(func.count(PhotoTagRow.tag_id.distinct()))),
+                tags=count(select(func.count(TagRow.id)).where(carried)),
                 awaiting=self.analyses.awaiting_count(active),
                 database_bytes=self._database.size(),
                 token_bytes=count(_token_bytes()),

@@ -34,7 +34,7 @@ from photoindex.catalog.schema import (
     Unscored,
     VocabularyEntry,
 )
-from photoindex.catalog.shown import Narrowing, figures, live
+from photoindex.catalog.shown import Narrowing, figures, held
 from photoindex.catalog.tokens import pack_floats, unpack_floats
 from photoindex.errors import UsageError
 from photoindex.photo import Source
@@ -212,7 +212,7 @@ def _matched(active: int | None) -> Any:
     rows = figures(Narrowing(), active, sources=(Source.CONCEPT,)).c
     return (
         select(func.count(distinct(rows.photo_id)))
-        .where(rows.tag_id == ConceptRow.tag_id, live(rows.photo_id))
+        .where(rows.tag_id == ConceptRow.tag_id, held(rows.photo_id))
         .correlate(ConceptRow)
         .scalar_subquery()
         .label("matched")

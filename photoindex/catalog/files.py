@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.columns import range_under
@@ -96,7 +96,7 @@ class Files:
         step = query.where(File.path >= first)
         while True:
             with self._database.read() as connection:
-                block = [_record(row) for row in connection.execute(step).mappings()]
+                block = [_record(row) for row in connection.execute(step)]
             yield from block
             if len(block) < _BLOCK:
                 return
@@ -105,7 +105,7 @@ class Files:
     def at(self, path: Path) -> FileRecord | None:
         """What is known of one path."""
         with self._database.read() as connection:
-            row = connection.execute(select(*_FIELDS).where(File.path == path)).mappings().first()
+            row = connection.execute(select(*_FIELDS).where(File.path == path)).first()
         return None if row is None else _record(row)
 
     def link(self, links: Sequence[FileLink]) -> None:
@@ -164,7 +164,7 @@ class Files:
         """The files that could not be read, by path."""
         query = select(*_FIELDS).where(File.failure.is_not(None)).order_by(File.path)
         with self._database.read() as connection:
-            return tuple(_record(row) for row in connection.execute(query).mappings())
+            return tuple(_record(row) for row in connection.execute(query))
 
 
 def put_files(
@@ -217,11 +217,7 @@ def _photos_of(
     return known
 
 
-def _record(row: RowMapping) -> FileRecord:
-    return FileRecord(
-        row["path"],
-        FileStamp(row["size"], row["mtime_ns"], row["inode"], row["device"]),
-        FileState(row["state"]),
-        row["photo_id"],
-        row["failure"],
-    )
+def _record(row: Any) -> FileRecord:
+    path, size, mtime_ns, inode, device, state, photo_id, failure = row
+    stamp = FileStamp(size, mtime_ns, inode, device)
+    return FileRecord(path, stamp, FileState(state), photo_id, failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -33,6 +33,7 @@ from photoindex.catalog.schema import (
     AnalysisRow,
     ConceptRow,
     File,
+    Photo,
     PhotoTagRow,
     VocabularyEntry,
 )
@@ -48,10 +49,19 @@ class Narrowing:
     tags: tuple[int, ...] | None = None
     photos: AnyIds | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def leading(self, column: Any) -> Any:
+        """`column` of a table of tags, made to lead the search unless photos are given.
+
+        SQLite then reads, for each tag, the range of the index on tags that its threshold
+        leaves, where it would go through the whole of it: no index serves the sum.
+        """
+        return column + 0 if self.photos is None else column
+
+    def conditions(self, tag_id: Any) -> list[ColumnElement[bool]]:
+        """tag_id: the column to look for tags in."""
         found: list[ColumnElement[bool]] = []
         if self.tags is not None:
-            found.append(among(PhotoTagRow.tag_id, self.tags))
+            found.append(among(tag_id, self.tags))
         if self.photos is not None:
             found.append(among(PhotoTagRow.photo_id, self.photos))
         return found
@@ -73,16 +83,15 @@ def figures(
     wanted = set(sources)
     arms = []
     if Source.MODEL in wanted:
-        arms.append(_by_model(min_probability, hidden))
+        arms.append(_by_model(narrowing, min_probability, hidden))
     if Source.CONCEPT in wanted:
-        arms.append(_by_concept(min_probability, hidden))
+        arms.append(_by_concept(narrowing, min_probability, hidden))
     arms = [arm if hidden else arm.where(_current(active)) for arm in arms]
     if people := [source for source in _BY_PEOPLE if source in wanted]:
-        arms.append(_by_people(people, hidden))
-    conditions = narrowing.conditions()
+        arms.append(_by_people(narrowing, people, hidden))
     if not hidden:
-        conditions.append(_not_rejected())
-    return union_all(*(arm.where(*conditions) for arm in arms)).subquery("figures")
+        arms = [arm.where(_not_rejected()) for arm in arms]
+    return union_all(*arms).subquery("figures")
 
 
 def live(photo_id: Any) -> ColumnElement[bool]:
@@ -92,10 +101,15 @@ def live(photo_id: Any) -> ColumnElement[bool]:
     )
 
 
-def _columns(threshold: Any) -> tuple[Any, ...]:
+def held(photo_id: Any) -> ColumnElement[bool]:
+    """The same as `live` where many photos are looked at: the few that are not are listed once."""
+    return cast(ColumnElement[bool], photo_id.not_in(select(Photo.id).where(~live(Photo.id))))
+
+
+def _columns(tag_id: Any, threshold: Any) -> tuple[Any, ...]:
     return (
         PhotoTagRow.photo_id,
-        PhotoTagRow.tag_id,
+        tag_id.label("tag_id"),
         PhotoTagRow.probability,
         PhotoTagRow.source,
         PhotoTagRow.model_id,
@@ -111,40 +125,42 @@ def _passes(threshold: Any, min_probability: float | None, hidden: bool) -> Colu
     )
 
 
-def _by_model(min_probability: float | None, hidden: bool) -> Select[Any]:
-    # Joined on the threshold, each vocabulary entry reads one range of the index on tags.
+def _by_model(narrowing: Narrowing, min_probability: float | None, hidden: bool) -> Select[Any]:
     return (
-        select(*_columns(VocabularyEntry.threshold))
+        select(*_columns(VocabularyEntry.tag_id, VocabularyEntry.threshold))
         .select_from(VocabularyEntry)
         .join(
             PhotoTagRow,
             and_(
-                PhotoTagRow.tag_id == VocabularyEntry.tag_id,
-                PhotoTagRow.model_id == VocabularyEntry.model_id,
+                PhotoTagRow.tag_id == narrowing.leading(VocabularyEntry.tag_id),
+                PhotoTagRow.model_id == narrowing.leading(VocabularyEntry.model_id),
                 PhotoTagRow.source == Source.MODEL,
                 _passes(VocabularyEntry.threshold, min_probability, hidden),
             ),
         )
+        .where(*narrowing.conditions(VocabularyEntry.tag_id))
     )
 
 
-def _by_concept(min_probability: float | None, hidden: bool) -> Select[Any]:
+def _by_concept(narrowing: Narrowing, min_probability: float | None, hidden: bool) -> Select[Any]:
     return (
-        select(*_columns(ConceptRow.threshold))
+        select(*_columns(ConceptRow.tag_id, ConceptRow.threshold))
         .select_from(ConceptRow)
         .join(
             PhotoTagRow,
             and_(
-                PhotoTagRow.tag_id == ConceptRow.tag_id,
+                PhotoTagRow.tag_id == narrowing.leading(ConceptRow.tag_id),
                 PhotoTagRow.source == Source.CONCEPT,
                 _passes(ConceptRow.threshold, min_probability, hidden),
             ),
         )
+        .where(*narrowing.conditions(ConceptRow.tag_id))
     )
 
 
-def _by_people(sources: list[Source], hidden: bool) -> Select[Any]:
-    return select(*_columns(null())).where(
+def _by_people(narrowing: Narrowing, sources: list[Source], hidden: bool) -> Select[Any]:
+    return select(*_columns(PhotoTagRow.tag_id, null())).where(
+        *narrowing.conditions(PhotoTagRow.tag_id),
         PhotoTagRow.source.in_(sources),
         true() if hidden else PhotoTagRow.probability > 0,
     )

@@ -14,7 +14,7 @@ from photoindex.catalog.ids import AnyIds, among, as_ids, as_list
 from photoindex.catalog.models import active_model, need_tag
 from photoindex.catalog.records import PhotoTag, TagCount, TagRecord
 from photoindex.catalog.schema import ConceptRow, Model, Photo, PhotoTagRow, TagRow
-from photoindex.catalog.shown import Narrowing, figures, live
+from photoindex.catalog.shown import Narrowing, figures, held
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import Source
 
@@ -101,26 +101,19 @@ class Tags:
         self, limit: int | None = None, source: Source | None = None
     ) -> tuple[TagCount, ...]:
         """How many photos show each tag, as one source says or any; the most frequent first."""
+        wanted = tuple(Source) if source is None else (source,)
         with self._database.read() as connection:
-            rows = figures(
-                Narrowing(),
-                active_model(connection),
-                sources=tuple(Source) if source is None else (source,),
-            ).c
-            held = (
-                select(rows.tag_id, func.count(rows.photo_id.distinct()).label("photos"))
-                .where(live(rows.photo_id))
-                .group_by(rows.tag_id)
-                .subquery()
-            )
-            query = (
-                select(TagRow.id, TagRow.name, _chinese(None), held.c.photos)
-                .join(held, held.c.tag_id == TagRow.id)
+            photos = _count(connection, wanted)
+            named = (
+                select(TagRow.id, TagRow.name, _chinese(None))
                 .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
-                .order_by(held.c.photos.desc(), TagRow.name)
-                .limit(limit)
+                .where(among(TagRow.id, photos))
             )
-            return tuple(TagCount(TagRecord(*tag), n) for *tag, n in connection.execute(query))
+            counts = [
+                TagCount(TagRecord(*tag), photos[tag.id]) for tag in connection.execute(named)
+            ]
+        counts.sort(key=lambda count: (-count.photos, count.tag.name.lower()))
+        return tuple(counts[:limit])
 
     def find(self, word: str) -> tuple[TagRecord, ...]:
         """The tags that a word names: one by its English name, several by a Chinese one."""
@@ -151,6 +144,38 @@ class Tags:
             query = query.where(condition)
         with self._database.read() as connection:
             return tuple(TagRecord(*row) for row in connection.execute(query))
+
+
+def _count(connection: Connection, sources: Sequence[Source]) -> dict[int, int]:
+    """Tag id → how many photos show it.
+
+    Each group of sources is counted straight from the index on tags; tags of several groups are
+    counted again, so that a photo counts once.
+    """
+    active = active_model(connection)
+    photos: dict[int, int] = {}
+    groups = ((Source.MODEL,), (Source.CONCEPT,), (Source.USER, Source.IMPORTED))
+    several: set[int] = set()
+    for group in groups:
+        if said := [source for source in group if source in sources]:
+            counted = _counted(connection, Narrowing(), active, said)
+            several |= counted.keys() & photos.keys()
+            photos |= counted
+    if several:
+        photos |= _counted(connection, Narrowing(tuple(several)), active, sources)
+    return photos
+
+
+def _counted(
+    connection: Connection, narrowing: Narrowing, active: int | None, sources: Sequence[Source]
+) -> dict[int, int]:
+    rows = figures(narrowing, active, sources=sources).c
+    query = (
+        select(rows.tag_id, func.count(rows.photo_id.distinct()))
+        .where(held(rows.photo_id))
+        .group_by(rows.tag_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _chinese(source: Any) -> Any:
