@@ -110,9 +110,9 @@ class Library:
         stop: threading.Event | None = None,
     ) -> Tally:
         """Catch up with folders and return. Raises UsageError, ModelError, LibraryError."""
-        from photoindex.analysis.indexing import Indexer, resolve_folders
+        from photoindex.analysis.indexing import Indexer
 
-        roots = resolve_folders(folders, self._catalog)
+        roots = self.resolve_folders(folders)
         stop = stop or threading.Event()
         tagger = self._indexing_tagger()
         tally = Indexer(self._catalog, tagger, self.settings, progress, stop).catch_up(roots)
@@ -127,10 +127,10 @@ class Library:
         Yields first what the catching up did, then what each settled change did. One watcher a
         library: raises LibraryError that says who holds it; else as `index`.
         """
-        from photoindex.analysis.indexing import Indexer, resolve_folders
+        from photoindex.analysis.indexing import Indexer
         from photoindex.watch_lock import hold
 
-        roots = resolve_folders(folders, self._catalog)
+        roots = self.resolve_folders(folders)
         with hold(self.settings.library / WATCH_LOCK):
             tagger = self._indexing_tagger()
             indexer = Indexer(self._catalog, tagger, self.settings, progress, stop)
@@ -143,6 +143,15 @@ class Library:
                 yield tally
             if unsaved:
                 self._refresh_vectors(tagger.model_id)
+
+    def resolve_folders(self, folders: Sequence[Path]) -> list[Path]:
+        """What `index` and `watch` would look at: absolute folders, none inside another.
+
+        With none given, the folders of last time. Raises UsageError for what is no folder.
+        """
+        from photoindex.analysis.indexing import resolve_folders
+
+        return resolve_folders(folders, self._catalog)
 
     def folders(self) -> tuple[FolderRecord, ...]:
         """The folders that were indexed or watched, and which of them are there now."""

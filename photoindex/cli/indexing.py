@@ -38,9 +38,10 @@ def index(
     """
     options = {"model": model, "device": device, "precision": precision, "exclude": exclude or None}
     with session_of(context).open_library(create=True, **options) as library, meter() as progress:
+        roots = library.resolve_folders(folders or [])
         library.ensure_model(progress)
         with stop_on_signals() as stop:
-            tally = library.index(folders or [], progress, stop.event)
+            tally = library.index(roots, progress, stop.event)
         progress.clear()
         interrupted = "" if stop.number is None else "interrupted: "
         typer.echo(f"{interrupted}{summary(tally)}", err=True)
@@ -75,9 +76,10 @@ def watch(
         "settle": settle,
     }
     with session_of(context).open_library(create=True, **options) as library, meter() as progress:
+        roots = library.resolve_folders(folders or [])
         library.ensure_model(progress)
         with stop_on_signals() as stop:
-            _follow(library, folders or [], progress, stop)
+            _follow(library, roots, progress, stop)
 
 
 def _follow(library: Library, folders: list[Path], progress: Meter, stop: Stop) -> None:
@@ -87,8 +89,7 @@ def _follow(library: Library, folders: list[Path], progress: Meter, stop: Stop) 
         progress.clear()
         if not caught_up and not stop.event.is_set():
             caught_up = True
-            names = [str(folder) for folder in folders or (f.path for f in library.folders())]
-            where = shown(names[0]) if len(names) == 1 else count(len(names), "folder")
+            where = shown(folders[0]) if len(folders) == 1 else count(len(folders), "folder")
             typer.echo(f"caught up: {summary(tally)}; watching {where}, Ctrl-C ends", err=True)
         elif any(astuple(tally)):
             typer.echo(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {summary(tally)}", err=True)

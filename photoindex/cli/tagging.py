@@ -10,7 +10,7 @@ import typer
 from photoindex.cli import documents, render
 from photoindex.cli.options import AsJson
 from photoindex.cli.session import session_of
-from photoindex.cli.wording import count, shown
+from photoindex.cli.wording import count, shown, words
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Files of photos.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The tag, the last of the words.")]
@@ -57,7 +57,7 @@ def tag(context: typer.Context, photos: Photos, name: Name) -> None:
     """
     with session_of(context).open_library() as library:
         library.tag(photos, name)
-    typer.echo(f"{count(len(photos), 'photo')} tagged {shown(name)}", err=True)
+    typer.echo(f"{count(len(photos), 'photo')} tagged {shown(words(name))}", err=True)
 
 
 def untag(context: typer.Context, photos: Photos, name: Name) -> None:
@@ -67,4 +67,4 @@ def untag(context: typer.Context, photos: Photos, name: Name) -> None:
     """
     with session_of(context).open_library() as library:
         library.untag(photos, name)
-    typer.echo(f"{shown(name)} taken off {count(len(photos), 'photo')}", err=True)
+    typer.echo(f"{shown(words(name))} taken off {count(len(photos), 'photo')}", err=True)

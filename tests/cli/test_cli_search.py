@@ -144,8 +144,8 @@ def test_more_than_the_limit_is_told(indexed: Command) -> None:
         (['"open'], "quotation mark"),
         (["cat", "--json", "--paths"], "choose one"),
         (["cat", "--rank", "best"], "best"),
-        (["cat", "--min-probability", "2"], "2"),
-        (["cat", "-n", "0"], "0"),
+        (["cat", "--min-probability", "2"], "--min-probability"),
+        (["cat", "-n", "0"], "--limit"),
         (["cat", "--bogus"], "--bogus"),
     ],
 )
