@@ -124,7 +124,10 @@ def _is_path(name: str) -> bool:
 
 
 def _name_from(source: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", source.stem if source.is_file() else source.name)
+    """A file's or folder's own name; a folder of published files is named after its weights."""
+    weights = sorted(source.glob("*.pth")) if source.is_dir() else [source]
+    name = weights[0].stem if len(weights) == 1 else source.absolute().name
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)
 
 
 def _summary(source: ModelSource | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from standins import SMALL_TAGS, Parity
 
+from photoindex.analysis.installed import InstalledModels
 from photoindex.errors import ModelError
 from photoindex.tagger import (
     ENTRY_POINT_GROUP,
@@ -89,11 +90,23 @@ def test_errors_are_photoindexs_own(plugin: TaggerPlugin, tagger: Tagger, tmp_pa
         tagger.score(labels, [StoredPhoto(np.zeros(64, np.float32), None)])
 
 
-def test_published_files_are_built_into_a_folder_it_loads(
-    plugin: TaggerPlugin, swin_b_files: Path, tmp_path: Path
+def test_files_put_together_by_hand_are_imported_under_the_name_of_the_weights(
+    swin_b_files: Path, tmp_path: Path
 ):
-    plugin.build(swin_b_files, tmp_path / "model", "mine")
-    assert plugin.accepts(tmp_path / "model")
-    tagger = plugin.load(tmp_path / "model", LoadOptions("cpu", "fp32"))
-    assert tagger.model_id.startswith("mine-")
+    """docs/how-to/air-gapped.md, with another checkpoint."""
+    models = InstalledModels(tmp_path / "models", "cpu", "fp32")
+    folder = models.add(swin_b_files, None, lambda *_: None)
+    assert folder == tmp_path / "models" / "ram_plus_swin_b_224"
+    tagger = models.load("ram_plus_swin_b_224")
+    assert tagger.model_id.startswith("ram_plus_swin_b_224-")
     assert len(tagger.vocabulary) == 24
+
+
+def test_the_air_gapped_page_has_the_sums_that_a_download_is_checked_against(
+    plugin: TaggerPlugin,
+):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "air-gapped.md"
+    text = page.read_text(encoding="utf-8")
+    (published,) = (s for s in plugin.sources() if s.name == "ram_plus_swin_large_14m")
+    for file in published.files:
+        assert f"{file.sha256}  {file.name}" in text
