@@ -15,9 +15,5 @@ class ShapeError(RamTaggerError):
     """Arrays whose widths or counts do not fit each other."""
 
 
-class DescriptionError(RamTaggerError):
-    """A file of concepts or descriptions that is malformed; names the entry."""
-
-
 class UnreadablePicture(RamTaggerError):
     """A path that holds no picture that can be read."""
