@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from photoindex.catalog.records import FileMove, FileRecord
 from photoindex.photo import FileStamp, FileState, FoundFile
@@ -15,13 +14,15 @@ class Disagreement:
     """Files by what has to be done about them.
 
     unread: new or changed, to be hashed; moved: known content at a new path, told by the file
-    system alone; back: unchanged, but last known as offline or deleted; gone: no longer there.
+    system alone; back: unchanged, but last known as offline or deleted; renumbered: unchanged, but
+    of another inode or device since its disk was mounted again; gone: no longer there.
     """
 
     unread: list[FoundFile] = field(default_factory=list)
     moved: list[FileMove] = field(default_factory=list)
     back: list[FoundFile] = field(default_factory=list)
-    gone: list[Path] = field(default_factory=list)
+    renumbered: list[FoundFile] = field(default_factory=list)
+    gone: list[FileRecord] = field(default_factory=list)
     seen: int = 0
     unchanged: int = 0
 
@@ -47,6 +48,8 @@ def compare(found: Iterable[FoundFile], known: Iterable[FileRecord]) -> Disagree
             result.back.append(file)
         else:
             result.unchanged += 1
+            if file.stamp != record.stamp:
+                result.renumbered.append(file)
     missing = [record for record in records.values() if record.state is not FileState.DELETED]
     _tell_moves(new, missing, result)
     return result
@@ -72,4 +75,4 @@ def _tell_moves(new: list[FoundFile], missing: list[FileRecord], result: Disagre
         else:
             result.moved.append(FileMove(record.path, file))
             left.discard(record.path)
-    result.gone.extend(record.path for record in missing if record.path in left)
+    result.gone.extend(record for record in missing if record.path in left)

@@ -13,7 +13,7 @@ from photoindex.analysis.catch_up import Disagreement, compare, same_content
 from photoindex.analysis.concepts import fill_gaps
 from photoindex.analysis.pipeline import Tally, analyse_files
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import FileMove
+from photoindex.catalog.records import FileMove, FileRecord
 from photoindex.config import Settings
 from photoindex.errors import UsageError
 from photoindex.photo import FileState, FoundFile
@@ -96,20 +96,27 @@ class Indexer:
 
     def _settle(self, found: Disagreement, unreadable: Sequence[Path]) -> Tally:
         """Record what a comparison told, then analyse what has to be read."""
-        gone = [path for path in found.gone if not _is_below(path, unreadable)]
+        missing = [record for record in found.gone if not _is_below(record.path, unreadable)]
         self._catalog.files.move(found.moved)
-        self._catalog.files.restamp(found.back)
-        self._catalog.files.mark_deleted(gone)
-        seen = Tally(linked=len(found.moved) + len(found.back), deleted=len(gone))
+        self._catalog.files.restamp([*found.back, *found.renumbered])
+        deleted = self._let_go(missing)
+        seen = Tally(linked=len(found.moved) + len(found.back), deleted=deleted)
         return seen + self._analyse(found.unread)
+
+    def _let_go(self, missing: Sequence[FileRecord]) -> int:
+        """Mark missing files as deleted, or offline with their disk. Returns how many deleted."""
+        away = {record.path for record in missing if _is_unmounted(record)}
+        gone = [record.path for record in missing if record.path not in away]
+        self._catalog.files.mark_offline(sorted(away))
+        self._catalog.files.mark_deleted(gone)
+        return len(gone)
 
     def _apply(self, change: Changes) -> Tally:
         """Record what happened, in the order that the watcher asks for."""
         moves, renamed = self._told_moves(change)
         self._catalog.files.move(moves)
-        gone = [known for path in change.gone for known in self._present_at(path)]
-        self._catalog.files.mark_deleted(gone)
-        tally = Tally(linked=len(moves), deleted=len(gone))
+        missing = [record for path in change.gone for record in self._present_at(path)]
+        tally = Tally(linked=len(moves), deleted=self._let_go(missing))
         touched = sorted({*change.touched, *renamed})
         tally += self._analyse([file for path in touched if (file := self._news(path))])
         if change.rescan:
@@ -130,11 +137,11 @@ class Indexer:
                 renamed.append(new)
         return moves, renamed
 
-    def _present_at(self, path: Path) -> list[Path]:
+    def _present_at(self, path: Path) -> list[FileRecord]:
         """The known files that a path stands for: itself, or all below it if it was a folder."""
         known = self._catalog.files.at(path)
         records = [known] if known is not None else self._catalog.files.under(path)
-        return [record.path for record in records if record.state is FileState.PRESENT]
+        return [record for record in records if record.state is FileState.PRESENT]
 
     def _news(self, path: Path) -> FoundFile | None:
         """A touched file if it has to be read; one that came back unchanged is just noted."""
@@ -195,6 +202,15 @@ def resolve_folders(folders: Sequence[Path], catalog: Catalog) -> list[Path]:
         if not folder.is_dir() and folder not in known:
             raise UsageError(f"no folder {folder}: check the name")
     return [f for f in dict.fromkeys(wanted) if not any(o in f.parents for o in wanted)]
+
+
+def _is_unmounted(record: FileRecord) -> bool:
+    """Whether a missing file was on a disk of its own below the watched folder.
+
+    Then the nearest folder that is there lies on another device than the file did.
+    """
+    there = next(folder for folder in record.path.parents if folder.is_dir())
+    return there.stat().st_dev != record.stamp.device
 
 
 def _is_below(path: Path, folders: Sequence[Path]) -> bool:

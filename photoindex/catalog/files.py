@@ -145,6 +145,18 @@ class Files:
                 gone,
             )
 
+    def mark_offline(self, paths: Sequence[Path]) -> None:
+        """Files are out of reach with the disk that they lie on."""
+        if not paths:
+            return
+        with self._database.write() as connection:
+            connection.execute(
+                update(File)
+                .where(File.path == bindparam("away"), File.state == FileState.PRESENT)
+                .values(state=FileState.OFFLINE),
+                [{"away": path} for path in paths],
+            )
+
     def fail(self, failures: Sequence[FileFailure]) -> None:
         """Note files that cannot be read, and why; a photo they held before is theirs no more."""
         with self._database.write() as connection:

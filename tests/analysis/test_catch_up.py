@@ -35,7 +35,9 @@ def test_a_file_that_did_not_change_needs_nothing() -> None:
 
 def test_a_remounted_disk_changes_no_file() -> None:
     remounted = replace(STAMP, device=9, inode=8)
-    assert compare([found("/p/a.jpg", remounted)], [known("/p/a.jpg")]).unchanged == 1
+    result = compare([found("/p/a.jpg", remounted)], [known("/p/a.jpg")])
+    assert (result.unchanged, result.unread) == (1, [])
+    assert result.renumbered == [found("/p/a.jpg", remounted)]  # the new numbers are kept
 
 
 def test_a_new_and_a_changed_file_are_to_be_read() -> None:
@@ -49,7 +51,7 @@ def test_a_new_and_a_changed_file_are_to_be_read() -> None:
 
 
 def test_a_missing_file_is_gone() -> None:
-    assert compare([], [known("/p/a.jpg")]).gone == [Path("/p/a.jpg")]
+    assert compare([], [known("/p/a.jpg")]).gone == [known("/p/a.jpg")]
 
 
 def test_a_file_deleted_before_is_no_news() -> None:
@@ -100,4 +102,4 @@ def test_every_file_is_accounted_for_exactly_once(
     assert len(seen) + result.unchanged == len(now) == result.seen
     assert len(set(seen)) == len(seen)
     left = {Path(path) for path in then} - {Path(path) for path in now}
-    assert {*result.gone, *(move.old for move in result.moved)} == left
+    assert {*(record.path for record in result.gone), *(move.old for move in result.moved)} == left
