@@ -12,7 +12,10 @@ from ram_tagger.errors import ShapeError
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """A vocabulary in checkpoint order: parallel names, Chinese names and thresholds (0..1)."""
+    """A vocabulary in checkpoint order: parallel names, Chinese names and thresholds (0..1).
+
+    A tag without a Chinese name has an empty one.
+    """
 
     names: tuple[str, ...]
     names_zh: tuple[str, ...]

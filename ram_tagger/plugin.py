@@ -45,7 +45,8 @@ class RamPlusTagger:
         self.embedding_size = tagger.config.ram.embedding_width
         self.picture_size = max(tagger.config.ram.image_size, tagger.config.clip.image_size)
         labels = tagger.labels
-        self.vocabulary = tuple(map(TagName, labels.names, labels.names_zh, labels.thresholds))
+        chinese = (name or None for name in labels.names_zh)
+        self.vocabulary = tuple(map(TagName, labels.names, chinese, labels.thresholds))
 
     def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
         """Tags above the floor, CLIP embedding and quantised image tokens of each picture."""

@@ -128,7 +128,7 @@ class RamTagger:
         return tuple(
             Tag(
                 self.labels.names[row],
-                self.labels.names_zh[row],
+                self.labels.names_zh[row] or None,
                 float(prediction.probabilities[row]),
                 self.labels.thresholds[row],
             )

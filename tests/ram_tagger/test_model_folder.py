@@ -52,6 +52,14 @@ def test_the_vocabulary_comes_back_as_written(small: RamTagger):
     assert small.bank.counts.tolist() == [len(texts) for _, texts in SMALL_TAGS.values()]
 
 
+def test_a_tag_may_lack_a_chinese_name(folder: Path, parity):
+    (folder / "tags_zh.txt").write_text("猫\n\n红色汽车\n天空\n", encoding="utf-8")
+    tagger = RamTagger.load(folder, "cpu")
+    (prediction,) = tagger.predict([parity.recipe.picture(0)])
+    named = {tag.name: tag.name_zh for tag in tagger.tags(prediction)}
+    assert named == {"cat": "猫", "dog": None, "red car": "红色汽车"}
+
+
 def test_the_config_comes_back_as_written(small_folder: Path):
     written = load_config(small_folder)
     assert ModelConfig.from_json(json.loads(json.dumps(written.to_json()))) == written
