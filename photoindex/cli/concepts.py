@@ -25,6 +25,7 @@ def add_concept(
     file: Annotated[Path, typer.Argument(help='JSON, as {"name": ["description", …]}.')],
     device: Device = None,
     precision: Precision = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add the concepts of a file to the library.
 
@@ -36,7 +37,10 @@ def add_concept(
         meter() as progress,
     ):
         records = library.add_concepts(file, progress)
-    print_lines([render.matched(record) for record in records])
+    if as_json:
+        documents.print_json(documents.concepts(records))
+    else:
+        print_lines([render.matched(record) for record in records])
 
 
 @commands.callback(invoke_without_command=True)

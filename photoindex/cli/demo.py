@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,12 +93,13 @@ def _search(library: Library, query: str, tour: Tour) -> None:
 
 def _how_to_go_on(tour: Tour) -> None:
     _title("Go on by hand")
-    command = f"photoindex --library {shlex.quote(shown(tour.library))}"
+    program = "photoindex" if shutil.which("photoindex") else shlex.quote(shown(sys.argv[0]))
+    command = f"{program} --library {shlex.quote(shown(tour.library))}"
     print_lines(
         [
             f"The library lies in {shown(tour.library)}, the pictures in {shown(tour.pictures)}.",
             *_examples(command, tour),
-            "Photographs need the RAM++ model: photoindex watch ~/Pictures fetches it.",
+            f"Photographs need the RAM++ model: {program} watch ~/Pictures fetches it.",
         ]
     )
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from photoindex.cli.wording import is_utf8, shown
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import ModelState
+    from photoindex.analysis.pipeline import Tally
     from photoindex.catalog.records import (
         ConceptRecord,
         FileRecord,
@@ -178,6 +180,11 @@ def status(figures: Status, folders: Sequence[FolderRecord], library: Path) -> D
 
 def _by_state(files: Mapping[Any, int]) -> dict[str, int]:
     return {state: files.get(state, 0) for state in ("present", "offline", "deleted")}
+
+
+def tally(done: Tally) -> Document:
+    """What became of the files of a run, by number."""
+    return asdict(done)
 
 
 def models(states: Sequence[ModelState], default: str) -> Document:

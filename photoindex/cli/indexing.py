@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from photoindex.cli.options import Device, Exclude, Model, Precision
+from photoindex.cli import documents
+from photoindex.cli.options import AsJson, Device, Exclude, Model, Precision
 from photoindex.cli.progress import Meter, meter
 from photoindex.cli.session import session_of
 from photoindex.cli.signals import Stop, stop_on_signals
@@ -31,6 +32,7 @@ def index(
     device: Device = None,
     precision: Precision = None,
     exclude: Exclude = None,
+    as_json: AsJson = False,
 ) -> None:
     """Catch up with folders and exit.
 
@@ -45,6 +47,8 @@ def index(
         progress.clear()
         interrupted = "" if stop.number is None else "interrupted: "
         typer.echo(f"{interrupted}{summary(tally)}", err=True)
+    if as_json:
+        documents.print_json(documents.tally(tally))
     raise typer.Exit(stop.exit_code)
 
 

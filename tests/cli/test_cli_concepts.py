@@ -66,8 +66,9 @@ def test_a_threshold_changes_at_once(photoindex: Command, concepts: Path) -> Non
 
 
 def test_concepts_as_json(photoindex: Command, concepts: Path) -> None:
-    photoindex("add-concept", concepts)
+    added = photoindex("add-concept", concepts, "--json").document["concepts"]
     document = photoindex("concepts", "--json").document
+    assert sorted(c["name"] for c in document["concepts"]) == sorted(c["name"] for c in added)
     assert document == photoindex("concepts", "list", "--json").document
     keys = {"name", "zh", "descriptions", "threshold", "matched", "scored"}
     assert all(set(concept) == keys for concept in document["concepts"])

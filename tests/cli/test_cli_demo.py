@@ -18,7 +18,7 @@ def test_the_demo_shows_the_main_job(empty: Command, tmp_path: Path) -> None:
     assert "as a concept: birthday party with a cake" in out
     assert f"of {PICTURES} photos match" in out
     assert "zoo/zebra.jpg" in out.partition("add-concept")[2]
-    assert f"photoindex --library '{folder}/library'" in out
+    assert f"photoindex --library '{folder}/library'" in out  # as the shell takes it
     assert "RAM++" in out
     again = empty.spawn("demo", "--folder", folder).out
     assert "0 photos analysed" in again

@@ -45,18 +45,3 @@ def test_tags_and_concepts_are_changed_without_a_network(
     assert not photoindex.imports("tag", photo, "mine") & NETWORKS
     assert not photoindex.imports("untag", photo, "mine") & NETWORKS
     assert not photoindex.imports("concepts", "show", "none", code=1) & NETWORKS
-
-
-def test_every_command_has_an_example(empty: Command) -> None:
-    commands = [line.split()[0] for line in empty("--help").lines if line.startswith("  ")]
-    named = [name for name in commands if name.isidentifier() or "-" in name[1:]]
-    for name in (name for name in named if not name.startswith("-") and name.islower()):
-        if name in _COMMANDS:
-            assert f"Example: photoindex {name}" in empty(name, "--help").out
-    assert set(_COMMANDS) <= set(named)
-
-
-_COMMANDS = (
-    *("watch", "index", "search", "add-concept", "concepts", "tags", "tag", "untag"),
-    *("status", "failures", "models", "demo"),
-)

@@ -15,8 +15,11 @@ def test_indexing_tells_what_it_did(empty: Command, pictures: Path) -> None:
     photos = len(list((BUNDLED / "pictures/zoo").iterdir()))
     assert first.err == f"{photos} photos analysed, 1 file of known photos\n"
     assert first.raw == b""
-    again = empty("index", pictures / "zoo")
+    again = empty("index", pictures / "zoo", "--json")
     assert again.err == "0 photos analysed\n"
+    assert again.document == dict.fromkeys(
+        ("analysed", "linked", "failed", "deleted", "unsettled"), 0
+    )
 
 
 def test_without_folders_those_of_last_time_are_looked_at(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,12 +164,8 @@ def test_an_example_that_is_no_picture_is_exit_code_three(indexed: Command, pict
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(indexed: Command) -> None:
-    import subprocess
-    import sys
-
-    program = Path(sys.executable).with_name("photoindex")
     searching = subprocess.Popen(
-        [program, "--library", indexed.library, "search", "animal", "--json"],
+        [indexed.program, *indexed.arguments(("search", "animal", "--json"))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

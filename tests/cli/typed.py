@@ -49,12 +49,16 @@ class Command:
 
     library: Path
 
+    @property
+    def program(self) -> str:
+        return str(Path(sys.executable).with_name("photoindex"))
+
     def __call__(self, *words: str | os.PathLike[str], code: int = 0) -> Outcome:
         out, err = io.BytesIO(), io.StringIO()
         text = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
         ended = 0
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["photoindex", *self._arguments(words)])
+            patch.setattr(sys, "argv", ["photoindex", *self.arguments(words)])
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(err):
                 try:
                     main()
@@ -65,8 +69,9 @@ class Command:
         return outcome
 
     def spawn(self, *words: str | os.PathLike[str], code: int = 0) -> Outcome:
-        program = Path(sys.executable).with_name("photoindex")
-        ended = subprocess.run([program, *self._arguments(words)], capture_output=True, timeout=120)
+        ended = subprocess.run(
+            [self.program, *self.arguments(words)], capture_output=True, timeout=120
+        )
         outcome = Outcome(ended.returncode, ended.stdout, ended.stderr.decode("utf-8"))
         assert outcome.code == code, outcome
         return outcome
@@ -79,11 +84,11 @@ class Command:
             "main()"
         )
         ended = subprocess.run(
-            [sys.executable, "-c", spy, *self._arguments(words)], capture_output=True, timeout=120
+            [sys.executable, "-c", spy, *self.arguments(words)], capture_output=True, timeout=120
         )
         err = ended.stderr.decode("utf-8")
         assert ended.returncode == code, err
         return {name.split(".")[0] for name in err.rpartition("IMPORTED ")[2].split()}
 
-    def _arguments(self, words: tuple[str | os.PathLike[str], ...]) -> list[str]:
+    def arguments(self, words: tuple[str | os.PathLike[str], ...]) -> list[str]:
         return ["--library", str(self.library), *map(os.fspath, words)]

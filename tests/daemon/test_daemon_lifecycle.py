@@ -7,6 +7,7 @@ import shutil
 import signal
 
 import pytest
+from PIL import Image
 from watching import PICTURES, Place, put, until
 
 
@@ -125,3 +126,18 @@ def test_names_of_any_bytes(place: Place) -> None:
         odd = put("home/dog.jpg", place.folder / os.fsdecode(b"caf\xe9\n\x1b[31m.jpg"))
         place.knows(odd)
         assert daemon.stop() == 0
+
+
+def test_indexing_that_is_interrupted_keeps_what_was_done(place: Place) -> None:
+    for number in range(400):
+        colour = (number % 256, 90, 255 * (number > 255))
+        Image.new("RGB", (96, 96), colour).save(place.folder / f"{number:03}.png")
+    indexing = place.start("index", place.folder, "--model", "sketch", "--device", "cpu")
+    try:
+        until(lambda: place.status()["photos"] > 0, "nothing was indexed")
+        indexing.process.send_signal(signal.SIGINT)
+        indexing.ends_with(130)
+    finally:
+        indexing.end()
+    assert any(line.startswith("interrupted: ") for line in indexing.lines)
+    assert 0 < place.status()["photos"] < 400

@@ -34,22 +34,44 @@ def until(holds: Callable[[], Any], what: str) -> None:
 
 @dataclass(slots=True)
 class Daemon:
-    """A running watcher and the lines it has printed so far."""
+    """A running command and the lines it has printed to stderr so far."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+    reader: threading.Thread = field(init=False)
 
-    def collect(self) -> None:
+    @classmethod
+    def start(cls, command: list[str], environment: dict[str, str]) -> Daemon:
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        daemon = cls(process)
+        daemon.reader = threading.Thread(target=daemon._collect)
+        daemon.reader.start()
+        return daemon
+
+    def _collect(self) -> None:
         assert self.process.stderr is not None
         self.lines.extend(line.rstrip("\n") for line in self.process.stderr)
 
     def says(self, part: str) -> None:
         until(lambda: any(part in line for line in self.lines), f"{part} in {self.lines}")
 
+    def ends_with(self, code: int) -> None:
+        assert self.process.wait(PATIENCE) == code, self.lines
+        self.reader.join(PATIENCE)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit code after a signal."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        code = self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        return code
+
+    def end(self) -> None:
+        """Leave nothing behind, however the test went."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +112,22 @@ class Place:
     def forgets(self, photo: Path) -> None:
         until(lambda: self.tags(photo) is None, f"{photo} is still known")
 
+    def start(self, *words: str | os.PathLike[str]) -> Daemon:
+        return Daemon.start(
+            [os.fspath(word) for word in (PROGRAM, "--library", self.library, *words)],
+            self.environment,
+        )
+
     @contextmanager
     def watching(self, *options: str) -> Iterator[Daemon]:
         """A watcher that has caught up with the folder."""
-        command = [PROGRAM, "--library", self.library, "watch", self.folder, "--settle", SETTLE]
-        daemon = Daemon(
-            subprocess.Popen(
-                [*command, "--model", "sketch", "--device", "cpu", *options],
-                env=self.environment,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        reader = threading.Thread(target=daemon.collect)
-        reader.start()
+        model = ("--model", "sketch", "--device", "cpu")
+        daemon = self.start("watch", self.folder, "--settle", SETTLE, *model, *options)
         try:
             daemon.says("caught up: ")
             yield daemon
         finally:
-            if daemon.process.poll() is None:
-                daemon.process.kill()
-            daemon.process.wait(PATIENCE)
-            reader.join(PATIENCE)
+            daemon.end()
 
 
 def make_place(root: Path) -> Place:
