@@ -11,6 +11,7 @@ import hashlib
 import json
 import pickle
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -143,6 +144,12 @@ def save_model_folder(
     half: store floats as 16 bit, for a model that is shipped; they are widened on loading.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for name, lines in zip(
+        (TAGS, TAGS_ZH, THRESHOLDS),
+        (labels.names, labels.names_zh, map(str, labels.thresholds)),
+        strict=True,
+    ):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     tensors = {
         NETWORK: dict(network.state_dict()),
         CLIP: dict(clip_network.state_dict()),
@@ -151,14 +158,9 @@ def save_model_folder(
     digest = hashlib.blake2b(digest_size=8)
     for name, state in tensors.items():
         save_file({k: _stored(v, half) for k, v in state.items()}, folder / name)
+        shutil.copymode(folder / TAGS, folder / name)  # safetensors makes files private
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
-    for name, lines in zip(
-        (TAGS, TAGS_ZH, THRESHOLDS),
-        (labels.names, labels.names_zh, map(str, labels.thresholds)),
-        strict=True,
-    ):
-        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     config = replace(config, digest=digest.hexdigest())
     text = json.dumps(config.to_json(), ensure_ascii=False, indent=1)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")

@@ -60,6 +60,12 @@ def test_a_tag_may_lack_a_chinese_name(folder: Path, parity):
     assert named == {"cat": "猫", "dog": None, "red car": "红色汽车"}
 
 
+def test_a_folder_is_as_readable_as_any_other_file(small_folder: Path, tmp_path: Path):
+    (tmp_path / "plain").touch()
+    expected = (tmp_path / "plain").stat().st_mode
+    assert {path.stat().st_mode for path in small_folder.iterdir()} == {expected}
+
+
 def test_the_config_comes_back_as_written(small_folder: Path):
     written = load_config(small_folder)
     assert ModelConfig.from_json(json.loads(json.dumps(written.to_json()))) == written
