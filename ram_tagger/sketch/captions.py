@@ -73,7 +73,7 @@ def make_short_caption(rng: Generator, scene: Scene) -> Caption:
         backdrop = BACKDROPS[scene.backdrop]
         words = (backdrop.name, *backdrop.places, *backdrop.phrases)
         return Caption(words[int(rng.integers(len(words)))], frozenset({backdrop.name}))
-    if chance < 0.16:
+    if chance < 0.2:
         kinds = sorted(scene_facts(scene) & (set(PLURALS) | set(PLURALS.values()) | MASS))
         if kinds:
             kind = kinds[int(rng.integers(len(kinds)))]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from io import BytesIO
 from pathlib import Path
 
 from numpy.random import Generator
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from ram_tagger.sketch.backdrops import paint
 from ram_tagger.sketch.vocabulary import BACKDROPS, drawings, tags
@@ -137,10 +138,6 @@ def _drawn(name: str, side: int, angle: int, flipped: bool) -> Image.Image:
 
 def worn(picture: Image.Image, rng: Generator) -> Image.Image:
     """What pictures go through before they are tagged: JPEG, blur, changed light, by chance."""
-    from io import BytesIO
-
-    from PIL import ImageFilter
-
     chance = rng.random()
     if chance < 0.12:
         packed = BytesIO()

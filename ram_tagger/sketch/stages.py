@@ -20,6 +20,8 @@ from ram_tagger.training.loop import Progress, Schedule, train
 from ram_tagger.training.losses import alignment_loss, distillation_loss, tagging_loss
 
 CLIP_BATCH, RAM_BATCH = 128, 64
+WRONG = 32
+"""Captions of a batch that are true of none of its pictures."""
 WEIGHTS = {"tagging": 1 / RAM_BATCH, "distillation": 10.0, "alignment": 1 / RAM_BATCH}
 """The published losses are two sums and a mean; these bring them to one scale."""
 SHARPEST = 4.6
@@ -95,7 +97,7 @@ def train_tagger(
         }
         return {name: loss * WEIGHTS[name] for name, loss in losses.items()}
 
-    batches = SceneBatches(config.clip, seed, RAM_BATCH, captions=2)
+    batches = SceneBatches(config.clip, seed, RAM_BATCH, captions=2, wrong=WRONG)
     train(tagger, batches.loader(), losses_of, schedule, report)
 
 

@@ -28,7 +28,7 @@ from ram_tagger.sketch.stages import Report, begin_tagger, label_bank, train_cli
 from ram_tagger.sketch.vocabulary import tags
 from ram_tagger.training.loop import Progress, Schedule
 
-STEPS = {"simple": 600, "full": 900, "tagger": 1800}
+STEPS = {"simple": 600, "full": 900, "tagger": 2000}
 """Batches of each stage: CLIP on simple scenes, CLIP on full ones, RAM++."""
 VALIDATED = 2000
 """Scenes on which the thresholds are chosen."""

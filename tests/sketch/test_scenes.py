@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ram_tagger.clip import UNKNOWN, Tokenizer
 from ram_tagger.sketch.album import pages, write_album
 from ram_tagger.sketch.backdrops import PAINTERS
-from ram_tagger.sketch.batches import SceneBatches
+from ram_tagger.sketch.batches import NONSENSE, SceneBatches
 from ram_tagger.sketch.captions import make_caption, make_short_caption, scene_facts
 from ram_tagger.sketch.descriptions import describe
 from ram_tagger.sketch.recipe import sketch_config
@@ -110,6 +110,19 @@ def test_a_batch_knows_which_captions_hold():
     assert (batch.holds & ~batch.own).any()
     again = next(iter(SceneBatches(sketch_config().clip, seed=5, size=32, captions=2)))
     assert (batch.texts == again.texts).all()
+
+
+def test_wrong_captions_belong_to_no_picture():
+    batch = next(iter(SceneBatches(sketch_config().clip, seed=5, size=24, captions=1, wrong=24)))
+    assert batch.own.shape == (24, 48)
+    assert not batch.own[:, 24:].any()
+    assert not batch.holds[:, 24:].all(dim=1).any()
+
+
+def test_nothing_of_nonsense_is_known():
+    ids = Tokenizer(sketch_config().clip)(NONSENSE)
+    assert ((ids == UNKNOWN).sum(dim=1) >= 1).all()
+    assert ((ids > UNKNOWN).sum(dim=1) == 2).all()  # the first and the last token
 
 
 def test_the_album_beside_the_demo_can_be_drawn_again(tmp_path):
