@@ -142,7 +142,23 @@ def save_model_folder(
     """Write a model folder; returns the config with the digest of what was written.
 
     half: store floats as 16 bit, for a model that is shipped; they are widened on loading.
+    Raises CheckpointError where the folder cannot be written.
     """
+    try:
+        return _write_folder(folder, config, network, clip_network, labels, bank, half)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {folder}: {error}; name another folder") from error
+
+
+def _write_folder(
+    folder: Path,
+    config: ModelConfig,
+    network: RamPlus,
+    clip_network: nn.Module,
+    labels: LabelSet,
+    bank: LabelBank,
+    half: bool,
+) -> ModelConfig:
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in zip(
         (TAGS, TAGS_ZH, THRESHOLDS),

@@ -66,6 +66,12 @@ def test_a_folder_is_as_readable_as_any_other_file(small_folder: Path, tmp_path:
     assert {path.stat().st_mode for path in small_folder.iterdir()} == {expected}
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"cannot write .*file.model"):
+        write_small_model(tmp_path / "file" / "model")
+
+
 def test_the_config_comes_back_as_written(small_folder: Path):
     written = load_config(small_folder)
     assert ModelConfig.from_json(json.loads(json.dumps(written.to_json()))) == written
