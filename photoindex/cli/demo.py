@@ -107,7 +107,7 @@ def _how_to_go_on(tour: Tour) -> None:
 def _examples(command: str, tour: Tour) -> Sequence[str]:
     photo = shlex.quote(shown(tour.pictures / TAGGED[0]))
     return [
-        f'  {command} search "lion beside an elephant" --why',
+        f'  {command} search "a horse near a castle" --why',
         f"  {command} search animal -tag:cat after:2024",
         f"  {command} tag {photo} favourite",
         f"  {command} concepts",

@@ -14,7 +14,7 @@ def test_the_demo_shows_the_main_job(empty: Command, tmp_path: Path) -> None:
     out = empty.spawn("demo", "--folder", folder).out
     assert f"{PICTURES} photos analysed" in out
     assert "as tag: cat" in out and "beach-trip-03.jpg" in out
-    assert "search 狗" in out and "home/dog.jpg" in out
+    assert "search '狗'" in out and "home/dog.jpg" in out
     assert "as a concept: birthday party with a cake" in out
     assert f"of {PICTURES} photos match" in out
     assert "zoo/zebra.jpg" in out.partition("add-concept")[2]
