@@ -135,8 +135,14 @@ def test_others_can_search_and_tag_meanwhile(watched: Watched) -> None:
     ]
     place.knows(photos[0])
     assert place.run("tag", photos[0], "while watched").returncode == 0
-    assert str(photos[0]) in place.run("search", "tag:while watched", "--paths").stdout or (
-        str(photos[0]) in place.run("search", 'tag:"while watched"', "--paths").stdout
-    )
+    assert str(photos[0]) in place.run("search", 'tag:"while watched"', "--paths").stdout
     for photo in photos:
         place.knows(photo)
+
+
+def test_a_concept_added_meanwhile_is_met_by_new_photos(watched: Watched) -> None:
+    place, _ = watched
+    assert place.run("add-concept", PICTURES.parent / "concepts.json").returncode == 0
+    photo = put("zoo/zebra-and-giraffe.jpg", place.folder / "later/zebra-and-giraffe.jpg")
+    place.knows(photo)
+    until(lambda: "zebra" in (place.tags(photo) or ()), "the new concept is not seen")
