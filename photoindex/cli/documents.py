@@ -111,6 +111,7 @@ def _hit(hit: Hit) -> Document:
             "noise_floor": evidence.noise_floor,
             "standing": evidence.standing,
             "probability": evidence.probability,
+            "usual_probability": evidence.usual_probability,
             "tag_probability": evidence.tag_probability,
         },
     }

@@ -91,7 +91,9 @@ def _reasons(hit: Hit) -> Iterator[str]:
             )
         yield reason
     if evidence.probability is not None:
-        yield f"alignment decoder: probability {evidence.probability:.2f}"
+        usual = evidence.usual_probability
+        beside = "" if usual is None else f", where {usual:.2f} is usual in this library"
+        yield f"alignment decoder: probability {evidence.probability:.2f}{beside}"
     if evidence.tag_probability is not None:
         yield f"the least probable of the tags asked for: {evidence.tag_probability:.2f}"
     for tag in hit.matching:

@@ -16,17 +16,23 @@ SHORTLIST = 200
 """Photos that the alignment decoder re-scores for one query."""
 SAMPLE = 2000
 """Photos whose similarities stand for the whole library's."""
+BACKGROUND = 100
+"""Photos that the decoder scores besides, to learn what is usual for the query."""
 REWEIGHT_SCALE = 1 / 0.07
 """How sharply a photo prefers the descriptions that fit it (RAM++, section 3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Photos worth re-scoring. ids: (n,) int64; similarities: (n,) float32, cosines."""
+    """Photos worth re-scoring, and photos that stand for the library as a whole.
+
+    ids: (n,) int64; similarities: (n,) float32, cosines; background: (m,) int64.
+    """
 
     ids: Ids
     similarities: Floats
     floor: NoiseFloor
+    background: Ids
 
 
 def find_candidates(
@@ -43,13 +49,21 @@ def find_candidates(
     """
     _, found = vectors.search(labels.embeddings, shortlist, within)
     ids = np.unique(np.concatenate([found[found >= 0].ravel(), also])).astype(np.int64)
-    sample = everything[:: max(1, len(everything) // SAMPLE)]
     similarities = similarity(labels, vectors, ids)
     best = np.argsort(-similarities, kind="stable")[: shortlist + len(also)]
     best.sort()
+    sample = similarity(labels, vectors, _evenly(everything, SAMPLE))
     return Candidates(
-        ids[best], similarities[best], NoiseFloor.measure(similarity(labels, vectors, sample))
+        ids[best],
+        similarities[best],
+        NoiseFloor.of_similarities(sample),
+        _evenly(everything, BACKGROUND),
     )
+
+
+def _evenly(ids: Ids, most: int) -> Ids:
+    """At most `most` ids, spread over all of them."""
+    return ids[:: -(-len(ids) // most) or 1]
 
 
 def similarity(labels: LabelEmbeddings, vectors: VectorIndex, ids: Ids) -> Floats:

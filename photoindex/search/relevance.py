@@ -1,66 +1,98 @@
 """Where relevance ends: each query is measured against the library's own distribution of scores.
 
 The cosine of a caption and an unrelated photo is not zero, and how far from zero it is differs
-from query to query, so no fixed cut-off works. What holds for every query is that most photos of a
-library do not show it: the median of the library's similarities is the query's noise floor, and
-the spread below the median (which matching photos cannot widen) is its noise.
+from query to query; the decoder's probability has a floor of its own for every query, too. So no
+fixed cut-off works. What holds for most queries is that most photos do not show what is asked for:
+the median over the library is the query's noise floor, and the spread below the median, which
+matching photos cannot widen, is its noise.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photoindex.tagger import Floats
 
+Flags = NDArray[np.bool_]
+
 SURE = 0.5
-"""Decoder probability from which a photo is relevant without further evidence."""
-PLAUSIBLE = 0.2
-"""Decoder probability that is enough for a photo which also stands out by similarity."""
-OUTSTANDING = 3.0
-"""Deviations above the noise floor that count as standing out."""
-_SMALLEST_SPREAD = 0.01
+"""Decoder probability from which a photo may be relevant."""
+PLAUSIBLE = 0.25
+"""The same for a photo whose similarity alone passes the cut."""
+STANDING_OUT = 4.0
+"""Deviations above its noise floor from which a logit stands out."""
+LAGGING = 4.0
+"""How far below the best logit of a query a hit may lie; what shows half of it lies lower."""
 _FEW = 8
+"""Fewer photos than this cannot tell noise from matches: then a usual floor is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """A query's similarity to photos that do not show it: median and deviation (cosines)."""
+    """What a query scores on photos that do not show it: median, deviation, photos measured."""
 
     median: float
     deviation: float
     photos: int
 
     @classmethod
-    def measure(cls, similarities: Floats) -> NoiseFloor:
-        """From the similarities of a query to (a sample of) the whole library, (photos,)."""
-        if len(similarities) < _FEW:
-            return cls(float(np.median(similarities)) if len(similarities) else 0.0, 0.1, 0)
-        median, low = np.quantile(similarities, [0.5, 0.1587])
-        return cls(float(median), max(float(median - low), _SMALLEST_SPREAD), len(similarities))
+    def of_similarities(cls, similarities: Floats) -> NoiseFloor:
+        """From the cosines of a query with (a sample of) the whole library, (photos,)."""
+        return cls._measure(similarities, 0.01, usual=cls(0.0, 0.1, 0))
 
-    def standing(self, similarities: Floats) -> Floats:
-        """Deviations above the median, for (photos,) similarities."""
-        return ((similarities - self.median) / self.deviation).astype(np.float32)
+    @classmethod
+    def of_logits(cls, logits: Floats) -> NoiseFloor:
+        """From the decoder's logits on (a sample of) the whole library, (photos,)."""
+        return cls._measure(logits, 0.1, usual=cls(-2.0, 0.5, 0))
+
+    @classmethod
+    def _measure(cls, values: Floats, least: float, usual: NoiseFloor) -> NoiseFloor:
+        if len(values) < _FEW:
+            return usual
+        median, low = np.quantile(values, [0.5, 0.1587])
+        return cls(float(median), max(float(median - low), least), len(values))
+
+    def standing(self, values: Floats) -> Floats:
+        """Deviations above the median, for (photos,) values."""
+        return np.asarray((values - self.median) / self.deviation, dtype=np.float32)
 
     def cut(self) -> float:
         """The standing that the best of this many unrelated photos hardly reaches by chance."""
-        return max(OUTSTANDING, math.sqrt(2 * math.log(max(self.photos, 2))) + 0.5)
+        return max(3.0, math.sqrt(2 * math.log(max(self.photos, 2))) + 0.5)
 
 
-def relevant(standing: Floats, probabilities: Floats | None, cut: float) -> np.ndarray:
+def relevant_by_similarity(standing: Floats, cut: float) -> Flags:
+    """Which photos show what was asked for, by how far their similarity stands out alone."""
+    return np.asarray(standing >= cut)
+
+
+def relevant_by_decoder(logits: Floats, floor: NoiseFloor, standing: Floats, cut: float) -> Flags:
     """Which photos show what was asked for, (photos,) bool.
 
-    standing: deviations above the noise floor; probabilities: the alignment decoder's, None for a
-    tagger without one, which leaves the standing alone to decide.
+    logits: the decoder's; floor: their noise floor; standing: of the similarities, which help a
+    photo that the decoder finds plausible. Where most of the library shows what was asked for,
+    the floor is no noise, and the probability decides alone.
     """
-    if probabilities is None:
-        return standing >= cut
-    return (probabilities >= SURE) | ((probabilities >= PLAUSIBLE) & (standing >= OUTSTANDING))
+    if not len(logits):
+        return np.zeros(0, dtype=bool)
+    mostly = floor.median >= logit(SURE)
+    outstanding = mostly | (floor.standing(logits) >= STANDING_OUT)
+    keeping_up = logits >= logits.max() - LAGGING
+    sure = (logits >= logit(SURE)) & outstanding & keeping_up
+    return np.asarray(sure | ((logits >= logit(PLAUSIBLE)) & (standing >= cut) & outstanding))
 
 
 def similarity_score(standing: Floats, cut: float) -> Floats:
     """Standing as a number 0..1: one half at the cut."""
     return np.asarray(1.0 / (1.0 + np.exp(cut - standing)), dtype=np.float32)
+
+
+def logit(probability: Any) -> Any:
+    """The number whose sigmoid is a probability, for numbers and arrays."""
+    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))

@@ -14,13 +14,15 @@ class Evidence:
     similarity: cosine between the photo's embedding and the label embedding, -1..1;
     noise_floor: the median similarity of the whole library to this query;
     standing: how many deviations of the library's own spread the similarity lies above that;
-    probability: the alignment decoder's, 0..1; tag_probability: the least of the asked tags'.
+    probability: the alignment decoder's, 0..1; usual_probability: its median over the library;
+    tag_probability: the least of the asked tags'.
     """
 
     similarity: float | None = None
     noise_floor: float | None = None
     standing: float | None = None
     probability: float | None = None
+    usual_probability: float | None = None
     tag_probability: float | None = None
 
 

@@ -13,7 +13,13 @@ from photoindex.errors import QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
 from photoindex.search.query import parse
 from photoindex.search.rank import Rank
-from photoindex.search.relevance import NoiseFloor, relevant, similarity_score
+from photoindex.search.relevance import (
+    NoiseFloor,
+    logit,
+    relevant_by_decoder,
+    relevant_by_similarity,
+    similarity_score,
+)
 from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.search.understanding import Plan, understand, words_that_are_tags
 from photoindex.tagger import Concept, Floats, LabelEmbeddings, Tagger
@@ -98,7 +104,7 @@ def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
     return _Scored(
         found.ids,
         similarity_score(standing, cut),
-        relevant(standing, None, cut),
+        relevant_by_similarity(standing, cut),
         _evidence(found, standing, None),
     )
 
@@ -120,15 +126,17 @@ def _by_concept(
         None if request.rank is Rank.CLIP else _decode(tagger, labels, sources, found.ids)
     )
     if probabilities is None:
-        scores = by_similarity
-    elif request.rank is Rank.DECODER:
-        scores = probabilities
-    else:
+        kept = relevant_by_similarity(standing, cut)
+        return _Scored(found.ids, by_similarity, kept, _evidence(found, standing))
+    scores = probabilities
+    if request.rank is Rank.FUSED:
         scores = DECODER_SHARE * probabilities + (1 - DECODER_SHARE) * by_similarity
-    kept = relevant(standing, probabilities, cut)
-    if request.min_probability is not None and probabilities is not None:
+    usual = _decode(tagger, labels, sources, found.background)
+    floor = NoiseFloor.of_logits(logit(probabilities if usual is None else usual))
+    kept = relevant_by_decoder(logit(probabilities), floor, standing, cut)
+    if request.min_probability is not None:
         kept = probabilities >= request.min_probability
-    return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities))
+    return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities, floor))
 
 
 def _candidates(
@@ -141,9 +149,8 @@ def _candidates(
     """Candidates among the photos that have an embedding of the active model."""
     if sources.model_id is None:
         empty = np.empty(0, dtype=np.int64)
-        return Candidates(
-            empty, np.empty(0, np.float32), NoiseFloor.measure(np.empty(0, np.float32))
-        )
+        none = np.empty(0, dtype=np.float32)
+        return Candidates(empty, none, NoiseFloor.of_similarities(none), empty)
     everything = sources.catalog.analyses.photo_ids(sources.model_id)
     shown = sources.catalog.photos.select(PhotoFilter()) if within is None else within
     if within is not None or len(shown) < len(everything):
@@ -163,7 +170,10 @@ def _decode(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids)
 
 
 def _evidence(
-    found: Candidates, standing: Floats, probabilities: Floats | None
+    found: Candidates,
+    standing: Floats,
+    probabilities: Floats | None = None,
+    usual: NoiseFloor | None = None,
 ) -> Sequence[Evidence]:
     return [
         Evidence(
@@ -171,6 +181,7 @@ def _evidence(
             found.floor.median,
             float(standing[row]),
             None if probabilities is None else float(probabilities[row]),
+            None if usual is None else float(1 / (1 + np.exp(-usual.median))),
         )
         for row in range(len(found.ids))
     ]

@@ -7,14 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photoindex.search.candidates import REWEIGHT_SCALE, reweighted
-from photoindex.search.relevance import NoiseFloor, relevant, similarity_score
+from photoindex.search.relevance import (
+    NoiseFloor,
+    logit,
+    relevant_by_decoder,
+    relevant_by_similarity,
+    similarity_score,
+)
 
 
 def test_the_noise_floor_ignores_the_photos_that_match() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(0.2, 0.02, 5000).astype(np.float32)
     matching = np.full(500, 0.35, dtype=np.float32)
-    floor = NoiseFloor.measure(np.concatenate([noise, matching]))
+    floor = NoiseFloor.of_similarities(np.concatenate([noise, matching]))
     assert abs(floor.median - 0.2) < 0.01
     assert abs(floor.deviation - 0.02) < 0.005
     assert floor.standing(matching).min() > 5
@@ -24,19 +30,58 @@ def test_no_unrelated_photo_passes_the_cut_by_similarity_alone() -> None:
     rng = np.random.default_rng(1)
     for mean in (-0.1, 0.15, 0.3):  # floors differ from query to query
         noise = rng.normal(mean, 0.02, 2000).astype(np.float32)
-        floor = NoiseFloor.measure(noise)
-        assert relevant(floor.standing(noise), None, floor.cut()).sum() <= 2
+        floor = NoiseFloor.of_similarities(noise)
+        assert relevant_by_similarity(floor.standing(noise), floor.cut()).sum() <= 2
 
 
-def test_the_decoder_decides_and_similarity_helps_out() -> None:
-    standing = np.array([0.0, 0.0, 4.0, 4.0], dtype=np.float32)
-    probabilities = np.array([0.6, 0.3, 0.3, 0.1], dtype=np.float32)
-    assert relevant(standing, probabilities, 4.0).tolist() == [True, False, True, False]
+def decided(probabilities: list[float], standing: float = 0.0) -> list[bool]:
+    """What the decoder's rule says of a library where 0.15 is usual."""
+    rng = np.random.default_rng(2)
+    library = logit(np.clip(rng.normal(0.15, 0.02, 200), 0.05, 0.3)).astype(np.float32)
+    logits = logit(np.array(probabilities)).astype(np.float32)
+    standings = np.full(len(logits), standing, dtype=np.float32)
+    return relevant_by_decoder(logits, NoiseFloor.of_logits(library), standings, 4.0).tolist()
+
+
+def test_the_decoder_decides() -> None:
+    assert decided([0.9, 0.6, 0.3, 0.15]) == [True, True, False, False]
+
+
+def test_similarity_that_stands_out_helps_a_plausible_photo() -> None:
+    assert decided([0.9, 0.3, 0.15], standing=5.0) == [True, True, False]
+
+
+def test_half_of_what_was_asked_for_lags_behind_all_of_it() -> None:
+    assert decided([0.99, 0.55]) == [True, False]
+    assert decided([0.8, 0.55]) == [True, True]
+
+
+def test_a_query_that_everything_fits_a_little_finds_nothing() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(-0.3, 0.3, 500).astype(np.float32)  # words that the model does not know
+    nothing = np.zeros(500, dtype=np.float32)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    assert found.sum() <= 1
+
+
+def test_a_query_that_most_of_the_library_shows_finds_most_of_it() -> None:
+    logits = np.concatenate([np.full(80, 2.0), np.full(20, -3.0)]).astype(np.float32)
+    nothing = np.zeros(100, dtype=np.float32)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    assert found.sum() == 80
+
+
+def test_three_photos_are_judged_by_the_probability() -> None:
+    logits = logit(np.array([0.9, 0.7, 0.1])).astype(np.float32)
+    nothing = np.zeros(3, dtype=np.float32)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    assert found.tolist() == [True, True, False]
 
 
 def test_a_library_too_small_to_measure_shows_nothing_by_similarity_alone() -> None:
-    floor = NoiseFloor.measure(np.array([0.2, 0.3], dtype=np.float32))
-    assert not relevant(floor.standing(np.array([0.3], dtype=np.float32)), None, floor.cut()).any()
+    floor = NoiseFloor.of_similarities(np.array([0.2, 0.3], dtype=np.float32))
+    standing = floor.standing(np.array([0.2], dtype=np.float32))
+    assert not relevant_by_similarity(standing, floor.cut()).any()
 
 
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 2**32 - 1))
