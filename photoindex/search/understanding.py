@@ -11,7 +11,8 @@ from photoindex.errors import QueryError
 from photoindex.search.query import Query
 
 _LONGEST_TAG = 6  # words
-_JOINING = frozenset("a an and the with in on of at , + & 和 与 及 的".split())
+_JOINING = frozenset("a an the and , + & 和 与 及".split())
+"""Words between tags that leave them tags; a preposition makes a phrase of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class Plan:
 def understand(query: Query, catalog: Catalog, min_probability: float | None = None) -> Plan:
     """Find out what a query asks for.
 
-    Free words that are all tags ("cat and dog", 猫) are asked as tags; otherwise the whole free
-    text is one open-set concept, because "tabby cat on roof" means more than its words do.
+    Free words that are all tags ("cat dog", "a cat and a dog", 猫) are asked as tags; otherwise
+    the whole free text is one open-set concept, because "tabby cat on roof" means more than its
+    words do. Quoted words are one: '"cat dog"' is a concept where no tag is called that.
     Raises QueryError for a `tag:` that the library has never heard of.
     """
     wanted = [_known(name, catalog) for name in query.tags]
