@@ -39,5 +39,5 @@ def embed_concepts(clip: Clip, concepts: Sequence[Concept]) -> LabelEmbeddings:
 
 
 def bank_of(labels: LabelEmbeddings) -> LabelBank:
-    """Label embeddings as the network reads them."""
-    return LabelBank(torch.from_numpy(labels.embeddings), torch.from_numpy(labels.counts))
+    """Label embeddings as the network reads them; copied, since stored ones are read-only."""
+    return LabelBank(torch.tensor(labels.embeddings), torch.tensor(labels.counts))

@@ -36,7 +36,8 @@ def test_a_concept_is_found_in_photos_never_read_again(
 def test_new_photos_meet_it_too(empty: Command, pictures: Path, concepts: Path) -> None:
     empty("index", pictures / "winter", "--model", "sketch")
     empty("add-concept", concepts)
-    empty("index", pictures / "zoo")
+    outcome = empty.spawn("index", pictures / "zoo")
+    assert outcome.err == "8 photos analysed, 1 file of known photos\n"
     assert "zoo/zebra.jpg" in empty("search", "tag:zebra").out
 
 

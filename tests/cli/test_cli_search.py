@@ -92,7 +92,8 @@ def test_json_is_one_document_with_stable_keys(indexed: Command, pictures: Path)
     assert best["path"] == str(pictures / "holidays/castle-visit.jpg")
     assert best["files"] == [{"path": best["path"], "path_bytes": None}]
     assert set(best["evidence"]) == {
-        *("similarity", "noise_floor", "standing", "probability", "tag_probability")
+        *("similarity", "noise_floor", "standing"),
+        *("probability", "usual_probability", "tag_probability"),
     }
     for tag in best["tags"]:
         assert set(tag) == {"name", "zh", "probability", "threshold", "source", "model"}
