@@ -175,11 +175,13 @@ def _evidence(
     probabilities: Floats | None = None,
     usual: NoiseFloor | None = None,
 ) -> Sequence[Evidence]:
+    floor = found.floor if found.floor.photos else None
+    usual = usual if usual is not None and usual.photos else None
     return [
         Evidence(
             float(found.similarities[row]),
-            found.floor.median,
-            float(standing[row]),
+            None if floor is None else floor.median,
+            None if floor is None else float(standing[row]),
             None if probabilities is None else float(probabilities[row]),
             None if usual is None else float(1 / (1 + np.exp(-usual.median))),
         )
