@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag
+from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag, TagRecord
 from photoindex.errors import QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
 from photoindex.search.query import parse
@@ -21,12 +21,12 @@ from photoindex.search.relevance import (
     similarity_score,
 )
 from photoindex.search.results import Evidence, Hit, SearchResult
-from photoindex.search.understanding import Plan, understand, words_that_are_tags
+from photoindex.search.understanding import Plan, tags_named_in, understand
 from photoindex.tagger import Concept, Floats, LabelEmbeddings, Tagger
 from photoindex.vectors.base import VectorIndex
 
-DECODER_SHARE = 0.7
-"""Weight of the decoder's probability in the fused score; the rest is similarity's."""
+DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
+"""Of the evidence in the fused score; without tags named in the text, the first two share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def search(request: SearchRequest, sources: Sources) -> SearchResult:
             raise QueryError("--like takes filters beside it, not free text: leave the words out")
         scored = _by_likeness(request.like, sources, within)
     elif plan.concept is not None:
-        named = (*named, *words_that_are_tags(plan.concept, sources.catalog))
-        also = tuple(tag.id for tag in named)
-        scored = _by_concept(request, plan.concept, also, sources, within)
+        groups = tags_named_in(plan.concept, sources.catalog)
+        named = tuple(dict.fromkeys((*named, *(tag for group in groups for tag in group))))
+        scored = _by_concept(request, plan.concept, groups, sources, within)
     else:
         scored = _by_tags(plan, sources.catalog, within)
     return _result(request, plan, tuple(tag.name for tag in named), scored, sources.catalog)
@@ -112,13 +112,15 @@ def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
 def _by_concept(
     request: SearchRequest,
     text: str,
-    also: tuple[int, ...],
+    named: Sequence[Sequence[TagRecord]],
     sources: Sources,
     within: Ids | None,
 ) -> _Scored:
     """Photos that show an open-set concept: CLIP proposes, the alignment decoder decides."""
     tagger = sources.tagger()
     labels = tagger.embed_labels([Concept(text)])
+    groups = [tuple(tag.id for tag in group) for group in named]
+    also = tuple(tag_id for group in groups for tag_id in group)
     found = _candidates(labels, sources, within, also, max(SHORTLIST, request.limit))
     standing, cut = found.floor.standing(found.similarities), found.floor.cut()
     by_similarity = similarity_score(standing, cut)
@@ -130,13 +132,31 @@ def _by_concept(
         return _Scored(found.ids, by_similarity, kept, _evidence(found, standing))
     scores = probabilities
     if request.rank is Rank.FUSED:
-        scores = DECODER_SHARE * probabilities + (1 - DECODER_SHARE) * by_similarity
+        by_tags = _tag_evidence(sources.catalog, found.ids, groups)
+        scores = _fused(probabilities, by_similarity, by_tags)
     usual = _decode(tagger, labels, sources, found.background)
     floor = NoiseFloor.of_logits(logit(probabilities if usual is None else usual))
     kept = relevant_by_decoder(logit(probabilities), floor, standing, cut)
     if request.min_probability is not None:
         kept = probabilities >= request.min_probability
     return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities, floor))
+
+
+def _fused(probabilities: Floats, by_similarity: Floats, by_tags: Floats | None) -> Floats:
+    """(photos,) the weighted mean of the evidence there is."""
+    parts = [(DECODER_WEIGHT, probabilities), (SIMILARITY_WEIGHT, by_similarity)]
+    if by_tags is not None:
+        parts.append((TAGS_WEIGHT, by_tags))
+    total = sum(weight * part for weight, part in parts)
+    return np.asarray(total / sum(weight for weight, _ in parts), dtype=np.float32)
+
+
+def _tag_evidence(catalog: Catalog, ids: Ids, groups: Sequence[tuple[int, ...]]) -> Floats | None:
+    """(photos,) mean probability of the tags that a text names; None where it names none."""
+    if not groups:
+        return None
+    each = [catalog.photos.probability(ids, group).max(axis=1) for group in groups]
+    return np.asarray(np.mean(each, axis=0), dtype=np.float32)
 
 
 def _candidates(

@@ -58,14 +58,15 @@ def understand(query: Query, catalog: Catalog, min_probability: float | None = N
     )
 
 
-def words_that_are_tags(text: str, catalog: Catalog) -> tuple[TagRecord, ...]:
-    """Every tag named in a free text, the longest name first: to be shown beside hits."""
+def tags_named_in(text: str, catalog: Catalog) -> tuple[tuple[TagRecord, ...], ...]:
+    """The tags that a free text names, each a choice as a word may mean several."""
     words = text.split()
-    found: list[TagRecord] = []
+    found: list[tuple[TagRecord, ...]] = []
     at = 0
     while at < len(words):
         tags, length = _longest(words[at:], catalog)
-        found.extend(tags)
+        if tags:
+            found.append(tags)
         at += max(length, 1)
     return tuple(dict.fromkeys(found))
 
