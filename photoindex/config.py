@@ -17,6 +17,7 @@ from pathlib import Path
 from platformdirs import user_config_path, user_data_path
 
 from photoindex.errors import UsageError
+from photoindex.paths import absolute
 
 DEFAULT_MODEL = "ram_plus_swin_large_14m"
 CONFIG_NAME = "photoindex.toml"
@@ -60,7 +61,7 @@ def config_file(environment: Mapping[str, str]) -> tuple[Path, bool]:
     """The TOML file that counts, and whether it was named (and so has to be there)."""
     named = environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     if named:
-        return Path(named).expanduser(), True
+        return absolute(named), True
     return user_config_path("photoindex") / CONFIG_NAME, False
 
 
@@ -103,7 +104,7 @@ def _checked(name: str, value: object, source: str) -> object:
 def _path(value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise TypeError
-    return Path(value).expanduser().absolute()
+    return absolute(Path(value))
 
 
 def _text(value: object) -> str:
@@ -161,7 +162,7 @@ _CHECKS: dict[str, tuple[str, Callable[[object], object]]] = {
     "library": ("a folder", _path),
     "models": ("a folder", _path),
     "model": ("a model's name or folder", _text),
-    "device": ("auto, cpu, cuda or cuda:N", _device),
+    "device": ("auto, cpu, mps, cuda or cuda:N", _device),
     "precision": ("auto, fp32 or bf16", _precision),
     "batch_size": ("a whole number of at least 1", _count),
     "exclude": ("a list of patterns", _globs),

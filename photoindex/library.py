@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from photoindex.catalog.records import (
 from photoindex.concept_file import read_concepts
 from photoindex.config import DEFAULT_MODEL, Settings
 from photoindex.errors import LibraryError, ModelError, NothingFound, UsageError
+from photoindex.paths import absolute
 from photoindex.photo import Source
 from photoindex.search.rank import Rank
 from photoindex.tagger import Concept, Floats, Progress, Tagger
@@ -247,7 +247,7 @@ class Library:
 
     def photo(self, path: Path) -> PhotoRecord:
         """The photo that a file holds. Raises NothingFound."""
-        found = self._catalog.photos.at(Path(os.path.abspath(path.expanduser())))
+        found = self._catalog.photos.at(absolute(path))
         if found is None:
             raise NothingFound(f"no photo {path} in this library: index its folder first")
         return found

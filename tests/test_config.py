@@ -74,6 +74,14 @@ def test_environment_values_are_read_as_what_they_mean(nowhere: dict[str, str]) 
 def test_paths_become_absolute(nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     assert Settings.load(nowhere, library="here").library == Path("/here")
+    assert Settings.load(nowhere, library="there/../here").library == Path("/here")
+
+
+def test_the_home_of_an_unknown_user_is_a_folder_like_any(
+    nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    assert Settings.load(nowhere, library="~nobody-here/x").library == Path("/~nobody-here/x")
 
 
 @pytest.mark.parametrize(

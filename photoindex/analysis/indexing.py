@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileMove, FileRecord
 from photoindex.config import Settings
 from photoindex.errors import UsageError
+from photoindex.paths import absolute
 from photoindex.photo import FileState, FoundFile
 from photoindex.photos.changes import Changes
 from photoindex.photos.walk import scan, stamp_of
@@ -193,7 +193,7 @@ def resolve_folders(folders: Sequence[Path], catalog: Catalog) -> list[Path]:
     Raises UsageError for a folder that is not there and never was, or for no folder at all.
     """
     known = {record.path for record in catalog.folders.all()}
-    wanted = [Path(os.path.abspath(folder.expanduser())) for folder in folders] or sorted(known)
+    wanted = [absolute(folder) for folder in folders] or sorted(known)
     if not wanted:
         raise UsageError("no folder to look at: name one, for example photoindex watch ~/Pictures")
     for folder in wanted:

@@ -11,6 +11,7 @@ from photoindex.analysis import taggers
 from photoindex.errors import ModelError
 from photoindex.models.fetch import fetch
 from photoindex.models.store import ModelStore
+from photoindex.paths import absolute
 from photoindex.tagger import LoadOptions, ModelSource, Progress, Tagger
 
 DOWNLOADS = "downloads"
@@ -59,9 +60,8 @@ class InstalledModels:
         for source in taggers.sources():
             if source.name == name and source.bundled is not None:
                 return source.bundled
-        as_path = Path(name).expanduser()
         if _is_path(name):
-            return as_path.absolute() if taggers.is_model_folder(as_path) else None
+            return absolute(name) if taggers.is_model_folder(absolute(name)) else None
         return self._store.path_of(name) if name in self._store.names() else None
 
     def load(self, name: str) -> Tagger:

@@ -138,7 +138,9 @@ def _file_time() -> Any:
 
 
 def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+    """Since 1970, as a file's time is; years that no file time can name count as the nearest."""
+    near = min(max(moment, datetime(1678, 1, 1)), datetime(2262, 1, 1))
+    return int(near.timestamp()) * 1_000_000_000 + near.microsecond * 1000
 
 
 def _records(

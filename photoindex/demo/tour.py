@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoindex.errors import LibraryError
+from photoindex.paths import absolute
 
 MODEL = "sketch"
 """The bundled model, the one that knows drawn scenes."""
@@ -48,7 +49,7 @@ def lay_out(folder: Path) -> Tour:
 
     Raises LibraryError where the folder cannot be written.
     """
-    tour = Tour(folder.expanduser().absolute())
+    tour = Tour(absolute(folder))
     try:
         for source, target in _copies(tour):
             if not target.exists():

@@ -15,6 +15,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 
 from photoindex.errors import QueryError
+from photoindex.paths import absolute
 
 _TERM = re.compile(
     r'(?P<field>-?[A-Za-z]+:)(?:"(?P<in_quotes>[^"]*)"|(?P<value>[^\s"]*))'
@@ -63,7 +64,7 @@ def parse(text: str) -> Query:
         tuple(found["-tag:"]),
         max(after, default=None),
         min(before, default=None),
-        tuple(Path(value).expanduser().absolute() for value in found["in:"]),
+        tuple(absolute(value) for value in found["in:"]),
     )
 
 

@@ -131,6 +131,8 @@ def test_time_is_the_cameras_else_the_files(catalog: Catalog) -> None:
     assert taken(None, noon) == []
     assert taken(datetime(2024, 5, 1), datetime(2024, 5, 2)) == [by_camera, by_file]
     assert taken(datetime(2024, 5, 2), None) == []
+    assert taken(datetime(1, 1, 1), datetime(9999, 12, 31)) == [by_camera, by_file]
+    assert taken(datetime(9999, 1, 1), None) == taken(None, datetime(1, 1, 2)) == []
 
 
 def test_deleted_photos_are_neither_found_nor_counted(catalog: Catalog) -> None:

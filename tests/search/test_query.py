@@ -38,6 +38,8 @@ def test_dates_narrow_when_given_twice() -> None:
 def test_folders_are_absolute_and_may_hold_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     assert parse('in:"~/My Pictures"').folders == (Path("/home/ada/My Pictures"),)
+    monkeypatch.chdir("/")
+    assert parse("in:a/../b in:~nobody-here").folders == (Path("/b"), Path("/~nobody-here"))
 
 
 def test_chinese_words_and_tags() -> None:
