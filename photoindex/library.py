@@ -26,7 +26,7 @@ from photoindex.errors import LibraryError, ModelError, NothingFound, UsageError
 from photoindex.paths import absolute
 from photoindex.photo import Source
 from photoindex.search.rank import Rank
-from photoindex.tagger import Concept, Floats, Progress, Tagger
+from photoindex.tagger import Floats, Progress, Tagger, no_progress
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 CATALOG, WATCH_LOCK = "catalog.db", "watch.lock"
 _MODEL = "model"
 _SAVE_VECTORS_EVERY = 1000
-
-
-def _quiet(what: str, done: int, total: int | None) -> None:
-    """The progress of a caller that wants none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +60,7 @@ class Library:
         self.settings = settings
         self._catalog = catalog
         self._taggers: dict[str, Tagger] = {}
+        self._vectors_held: tuple[str, int, VectorIndex] | None = None  # model, generation, index
 
     @classmethod
     def open(cls, settings: Settings | None = None, create: bool = True) -> Library:
@@ -106,7 +103,7 @@ class Library:
     def index(
         self,
         folders: Sequence[Path],
-        progress: Progress = _quiet,
+        progress: Progress = no_progress,
         stop: threading.Event | None = None,
     ) -> Tally:
         """Catch up with folders and return. Raises UsageError, ModelError, LibraryError."""
@@ -120,7 +117,7 @@ class Library:
         return tally
 
     def watch(
-        self, folders: Sequence[Path], stop: threading.Event, progress: Progress = _quiet
+        self, folders: Sequence[Path], stop: threading.Event, progress: Progress = no_progress
     ) -> Iterator[Tally]:
         """Catch up with folders, then follow them until told to stop.
 
@@ -171,7 +168,7 @@ class Library:
         sources = Sources(
             self._catalog,
             active.model_id if active else None,
-            lambda: self._vectors,
+            self._vectors,
             self._searching_tagger,
         )
         request = SearchRequest(
@@ -186,7 +183,9 @@ class Library:
 
     # Concepts
 
-    def add_concepts(self, file: Path, progress: Progress = _quiet) -> tuple[ConceptRecord, ...]:
+    def add_concepts(
+        self, file: Path, progress: Progress = no_progress
+    ) -> tuple[ConceptRecord, ...]:
         """Score every stored photo for the concepts of a file, and keep them for new photos.
 
         All or none are added. Raises ConceptError for a malformed file, ModelError.
@@ -214,7 +213,10 @@ class Library:
         self._catalog.concepts.remove(self.concept(name).concept.name)
 
     def set_concept_threshold(self, name: str, threshold: float) -> ConceptRecord:
-        """Change from which probability a concept is shown, at once. Raises NothingFound."""
+        """Change from which probability a concept is shown, at once.
+
+        Raises NothingFound, UsageError.
+        """
         if not 0 < threshold < 1:
             raise UsageError(f"threshold {threshold}: give a number between 0 and 1")
         self._catalog.concepts.set_threshold(self.concept(name).concept.name, threshold)
@@ -240,10 +242,16 @@ class Library:
         self._catalog.tags.tag(ids, _tag_name(name), Source.USER)
 
     def untag(self, paths: Sequence[Path], name: str) -> None:
-        """Take a tag off photos, whoever gave it; it stays off. Raises NothingFound."""
-        if not self._catalog.tags.find(name):
+        """Take a tag off photos, whoever gave it; it stays off.
+
+        A Chinese name means every tag of that name. Raises NothingFound.
+        """
+        found = self._catalog.tags.find(_tag_name(name))
+        if not found:
             raise NothingFound(f'no tag "{name}" in this library')
-        self._catalog.tags.untag([self.photo(path).id for path in paths], name)
+        ids = [self.photo(path).id for path in paths]
+        for tag in found:
+            self._catalog.tags.untag(ids, tag.name)
 
     def photo(self, path: Path) -> PhotoRecord:
         """The photo that a file holds. Raises NothingFound."""
@@ -275,7 +283,7 @@ class Library:
         """The model that indexing uses: the one asked for, else the library's, else the default."""
         return self.settings.model or self._catalog.setting(_MODEL) or DEFAULT_MODEL
 
-    def ensure_model(self, progress: Progress = _quiet) -> None:
+    def ensure_model(self, progress: Progress = no_progress) -> None:
         """Fetch the model that indexing uses if it is not here.
 
         Raises DownloadError, ModelError.
@@ -322,12 +330,16 @@ class Library:
 
     # Vectors
 
-    @cached_property
     def _vectors(self) -> VectorIndex:
+        """The active model's vector index; read again only when its analyses have changed."""
         active = self._catalog.models.active()
         if active is None:
             raise LibraryError('nothing is indexed yet: run "photoindex index FOLDER" first')
-        return self._refresh_vectors(active.model_id)
+        now = (active.model_id, self._catalog.analyses.state(active.model_id).generation)
+        if self._vectors_held is None or self._vectors_held[:2] != now:
+            self._vectors_held = None  # two at once may be more than memory holds
+            self._vectors_held = (*now, self._refresh_vectors(active.model_id))
+        return self._vectors_held[2]
 
     def _refresh_vectors(self, model_id: str) -> VectorIndex:
         """The vector index, brought up to date with the catalog and saved if it was not."""
@@ -343,7 +355,7 @@ class Library:
         known = self._catalog.photos.by_hash(decoded.facts.hash)
         active = self._catalog.models.active()
         if known and active and self._catalog.analyses.has(known.id, active.model_id):
-            return cast(Floats, self._vectors.embeddings([known.id])[0])
+            return cast(Floats, self._vectors().embeddings([known.id])[0])
         return cast(Floats, self._searching_tagger().embed_pictures([decoded.picture])[0])
 
 
@@ -352,6 +364,3 @@ def _tag_name(name: str) -> str:
     if not clean or not clean.isprintable() or len(clean) > 200:
         raise UsageError("a tag is a name of 1 to 200 printable characters")
     return clean
-
-
-__all__ = ["Concept", "Library", "SearchOptions"]

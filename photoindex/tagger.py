@@ -192,6 +192,10 @@ Progress = Callable[[str, int, int | None], None]
 """Called with (what is going on, done so far, total or None)."""
 
 
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """The progress of a caller that wants none."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How a model is to be run."""
