@@ -20,7 +20,7 @@ from photoindex.photo import FileState, FoundFile
 from photoindex.photos.changes import Changes
 from photoindex.photos.walk import scan, stamp_of
 from photoindex.photos.watch import watch
-from photoindex.tagger import Progress, Tagger
+from photoindex.tagger import Progress, Tagger, no_progress
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,10 @@ class Indexer:
             count = self._catalog.folders.set_online(folder, online=False)
             logger.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
             return Tally()
+        device = self._device_of(folder)
         self._catalog.folders.remember(folder, folder.stat().st_dev)
-        return self._settle(compare(found, self._catalog.files.under(folder)), looked.unreadable)
+        known = self._catalog.files.under(folder)
+        return self._settle(compare(found, known), looked.unreadable, device)
 
     def _is_away(self, folder: Path, found: Sequence[FoundFile]) -> bool:
         """Whether a disk is not mounted: no folder, or an empty one on another device."""
@@ -91,21 +93,31 @@ class Indexer:
             return True
         if found:
             return False
-        known = next((f for f in self._catalog.folders.all() if f.path == folder), None)
-        return known is not None and known.device is not None and known.device != device
+        return self._device_of(folder) not in (None, device)
 
-    def _settle(self, found: Disagreement, unreadable: Sequence[Path]) -> Tally:
-        """Record what a comparison told, then analyse what has to be read."""
+    def _device_of(self, folder: Path) -> int | None:
+        """The device that a watched folder was on when it was last looked at."""
+        return next((f.device for f in self._catalog.folders.all() if f.path == folder), None)
+
+    def _settle(self, found: Disagreement, unreadable: Sequence[Path], device: int | None) -> Tally:
+        """Record what a comparison told, then analyse what has to be read.
+
+        device: the watched folder's own, when the files were last seen.
+        """
         missing = [record for record in found.gone if not _is_below(record.path, unreadable)]
         self._catalog.files.move(found.moved)
         self._catalog.files.restamp([*found.back, *found.renumbered])
-        deleted = self._let_go(missing)
+        deleted = self._let_go(missing, device)
         seen = Tally(linked=len(found.moved) + len(found.back), deleted=deleted)
         return seen + self._analyse(found.unread)
 
-    def _let_go(self, missing: Sequence[FileRecord]) -> int:
-        """Mark missing files as deleted, or offline with their disk. Returns how many deleted."""
-        away = {record.path for record in missing if _is_unmounted(record)}
+    def _let_go(self, missing: Sequence[FileRecord], device: int | None = None) -> int:
+        """Mark missing files as deleted, or offline with their disk. Returns how many deleted.
+
+        device: of the watched folder, which is there: what lay on it is not on a disk unmounted,
+        though a disk may have another number since the machine was started again.
+        """
+        away = {r.path for r in missing if r.stamp.device != device and _is_unmounted(r)}
         gone = [record.path for record in missing if record.path not in away]
         self._catalog.files.mark_offline(sorted(away))
         self._catalog.files.mark_deleted(gone)
@@ -122,7 +134,7 @@ class Indexer:
         if change.rescan:
             tally += self.catch_up(sorted(change.rescan))
         elif tally.analysed:
-            fill_gaps(self._catalog, self._tagger, _silent)
+            fill_gaps(self._catalog, self._tagger, no_progress)
         return tally
 
     def _told_moves(self, change: Changes) -> tuple[list[FileMove], list[Path]]:
@@ -215,7 +227,3 @@ def _is_unmounted(record: FileRecord) -> bool:
 
 def _is_below(path: Path, folders: Sequence[Path]) -> bool:
     return any(folder == path or folder in path.parents for folder in folders)
-
-
-def _silent(what: str, done: int, total: int | None) -> None:
-    """No progress for the small work between two events."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from photoindex import Library
+from photoindex import Library, SearchOptions
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import FileState
 
@@ -91,6 +93,34 @@ def test_a_folder_that_is_not_there_takes_its_photos_offline_not_away(
     assert library.status().files[FileState.PRESENT] == 8
 
 
+def renumber(library: Library, where: str) -> None:
+    """Give disks another device number, as happens when a machine is started again."""
+    with closing(sqlite3.connect(library.settings.library / "catalog.db")) as database, database:
+        database.execute(f"UPDATE {where}")
+
+
+def test_a_disk_of_another_number_hides_no_deletion(library: Library, folder: Path) -> None:
+    library.index([folder])
+    renumber(library, "files SET device = 999")
+    renumber(library, "folders SET device = 999")
+    (folder / "lions.jpg").unlink()
+    assert library.index([folder]).deleted == 1
+    assert library.status().files[FileState.OFFLINE] == 0
+
+
+def test_photos_on_a_disk_mounted_below_the_folder_go_offline_with_it(
+    library: Library, folder: Path
+) -> None:
+    (folder / "stick").mkdir()
+    (folder / "lions.jpg").rename(folder / "stick" / "lions.jpg")
+    library.index([folder])
+    renumber(library, "files SET device = 999 WHERE CAST(path AS TEXT) LIKE '%/stick/%'")
+    (folder / "stick" / "lions.jpg").unlink()
+    assert library.index([folder]).deleted == 0
+    assert library.status().files[FileState.OFFLINE] == 1
+    assert "lion" in names(library, folder / "stick" / "lions.jpg")
+
+
 def test_a_folder_never_seen_is_refused(library: Library, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         library.index([tmp_path / "typo"])
@@ -138,6 +168,28 @@ def test_a_photo_meets_the_concepts_that_were_there_before_it(
     library.add_concepts(concepts)
     after = {tag.name: tag for tag in library.tags_of(zebra, everything=True)}["striped horse"]
     assert after.probability == pytest.approx(before.probability, abs=1e-4)
+
+
+def test_an_open_library_finds_what_was_added_since_it_last_searched(
+    library: Library, folder: Path
+) -> None:
+    zebra = folder / "zebra.jpg"
+    content = zebra.read_bytes()
+    zebra.unlink()
+    library.index([folder])
+    everything = SearchOptions(everything=True)
+    assert len(library.search("a striped horse on grass", everything).hits) == 7
+    zebra.write_bytes(content)
+    library.index([folder])
+    assert len(library.search("a striped horse on grass", everything).hits) == 8
+    alike = library.search("", SearchOptions(like=zebra, everything=True)).hits
+    assert alike[0].photo.files == (zebra,)
+
+
+def test_a_tag_is_taken_off_by_its_chinese_name(library: Library, folder: Path) -> None:
+    library.index([folder])
+    library.untag([folder / "lions.jpg"], " 狮子")
+    assert "lion" not in names(library, folder / "lions.jpg")
 
 
 def test_a_run_that_is_stopped_keeps_what_it_did(library: Library, folder: Path) -> None:
