@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,15 @@ class ZeroShotTagger:
         words = "\n".join(f"{tag.name}\t{tag.name_zh}" for tag in vocabulary)
         digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
         self.model_id = f"clip-zero-shot-{clip.model_id}-{digest}"
-        self._null = clip.embed_text(NULL_PROMPTS)
-        self._labels = clip.embed_labels([Concept(tag.name) for tag in vocabulary])
+
+    @cached_property
+    def _null(self) -> Floats:
+        return self._clip.embed_text(NULL_PROMPTS)
+
+    @cached_property
+    def _labels(self) -> LabelEmbeddings:
+        """Of the whole vocabulary, which takes a while: only what analyses pictures asks."""
+        return self._clip.embed_labels([Concept(tag.name) for tag in self.vocabulary])
 
     def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
         """Tags above the floor, and the embedding; no tokens."""
@@ -89,7 +97,9 @@ class ZeroShotTagger:
         cosines = embeddings @ labels.embeddings.T  # photos K
         starts = np.cumsum(labels.counts) - labels.counts
         best = np.maximum.reduceat(cosines, starts, axis=1)  # photos C
-        return np.asarray(1 / (1 + np.exp(-SHARPNESS * (best - null))), dtype=np.float32)
+        lead = SHARPNESS * (best - null)
+        # The sigmoid by another name: exp of a large number would overflow.
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * lead), dtype=np.float32)
 
     def _tags(self, probabilities: Floats) -> tuple[Tag, ...]:
         order = np.argsort(-probabilities, kind="stable")
