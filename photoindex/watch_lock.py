@@ -25,23 +25,28 @@ def hold(path: Path) -> Iterator[None]:
     lock = FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
+        note.write_text(json.dumps(_about_us()), encoding="utf-8")
     except Timeout as error:
         raise LibraryError(f"{_holder(note)}: stop it first, or use another library") from error
+    except (OSError, NotImplementedError) as error:
+        lock.release()
+        raise LibraryError(
+            f"{path} cannot be locked ({error}): make the library's folder writable, or put it on "
+            "a disk of this machine"
+        ) from error
     try:
-        note.write_text(
-            json.dumps(
-                {
-                    "pid": os.getpid(),
-                    "host": socket.gethostname(),
-                    "since": datetime.now().isoformat(" ", "seconds"),
-                }
-            ),
-            encoding="utf-8",
-        )
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _about_us() -> dict[str, str | int]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().isoformat(" ", "seconds"),
+    }
 
 
 def _holder(note: Path) -> str:
