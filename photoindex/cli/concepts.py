@@ -81,17 +81,23 @@ def threshold(
     context: typer.Context,
     name: Name,
     value: Annotated[float, typer.Argument(metavar="VALUE", help="Between 0 and 1.")],
+    as_json: AsJson = False,
 ) -> None:
     """Change the probability from which a concept is shown, at once."""
     with session_of(context).open_library() as library:
         record = library.set_concept_threshold(words(" ".join(name)), value)
-    print_lines([render.matched(record)])
+    if as_json:
+        documents.print_json(documents.concept(record))
+    else:
+        print_lines([render.matched(record)])
 
 
 @commands.command(epilog="Example: photoindex concepts remove snow leopard")
-def remove(context: typer.Context, name: Name) -> None:
+def remove(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Forget a concept and what it said of photos."""
-    concept = words(" ".join(name))
     with session_of(context).open_library() as library:
-        library.remove_concept(concept)
-    typer.echo(f"{shown(concept)} removed", err=True)
+        record = library.concept(words(" ".join(name)))
+        library.remove_concept(record.concept.name)
+    typer.echo(f"{shown(record.concept.name)} removed", err=True)
+    if as_json:
+        documents.print_json(documents.concept(record))

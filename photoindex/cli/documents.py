@@ -1,5 +1,7 @@
 """What the library answers, as JSON for programs: one document a command, keys that stay.
 
+`watch`, which goes on, prints a document a line instead.
+
 A path that is UTF-8 stands in "path" as it is, and "path_bytes" is null. Any other has its odd
 bytes as `\\xNN` in "path", and the exact bytes in base64 in "path_bytes".
 """
@@ -12,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +44,12 @@ _STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u
 
 def print_json(document: Document) -> None:
     """One document on standard output."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    typer.echo(_STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text))
+    typer.echo(_steerless(json.dumps(document, ensure_ascii=False, indent=2)))
+
+
+def print_json_line(document: Document) -> None:
+    """One of many documents on standard output, a line each."""
+    typer.echo(_steerless(json.dumps(document, ensure_ascii=False)))
 
 
 def path(of: Path) -> Document:
@@ -53,6 +60,10 @@ def path(of: Path) -> Document:
         "path": shown(of),
         "path_bytes": base64.b64encode(os.fsencode(of)).decode("ascii"),
     }
+
+
+def _steerless(text: str) -> str:
+    return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def photo(record: PhotoRecord) -> Document:
@@ -132,6 +143,11 @@ def photo_tags(record: PhotoRecord, tags: Sequence[PhotoTag]) -> Document:
     return {**photo(record), "tags": [photo_tag(tag) for tag in tags]}
 
 
+def tagged(name: str, photos: Sequence[Path]) -> Document:
+    """A tag and the files of the photos that it was given to or taken off."""
+    return {"tag": name, "photos": [path(file) for file in photos]}
+
+
 def concept(record: ConceptRecord) -> Document:
     """A stored concept."""
     return {
@@ -188,17 +204,21 @@ def tally(done: Tally) -> Document:
     return asdict(done)
 
 
+def change(done: Tally, at: datetime) -> Document:
+    """What a settled change led to, and when."""
+    return {"at": at.isoformat(timespec="seconds"), **tally(done)}
+
+
+def model(state: ModelState) -> Document:
+    """A model that is here or could be."""
+    return {
+        "name": state.name,
+        "summary": state.summary,
+        "folder": None if state.folder is None else path(state.folder),
+        "bytes": state.size,
+    }
+
+
 def models(states: Sequence[ModelState], default: str) -> Document:
     """Models that are here or could be."""
-    return {
-        "default": default,
-        "models": [
-            {
-                "name": state.name,
-                "summary": state.summary,
-                "folder": None if state.folder is None else path(state.folder),
-                "bytes": state.size,
-            }
-            for state in states
-        ],
-    }
+    return {"default": default, "models": [model(state) for state in states]}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from photoindex.cli import documents
-from photoindex.cli.options import AsJson, Device, Exclude, Model, Precision
+from photoindex.cli.options import AsJson, AsJsonLines, Device, Exclude, Model, Precision
 from photoindex.cli.progress import Meter, meter
 from photoindex.cli.session import session_of
 from photoindex.cli.signals import Stop, stop_on_signals
@@ -66,6 +66,7 @@ def watch(
         float | None,
         typer.Option(metavar="SECONDS", help="How long a file must not change before it is read."),
     ] = None,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Catch up with folders and follow them until Ctrl-C.
 
@@ -83,19 +84,24 @@ def watch(
         roots = library.resolve_folders(folders or [])
         library.ensure_model(progress)
         with stop_on_signals() as stop:
-            _follow(library, roots, progress, stop)
+            _follow(library, roots, progress, stop, as_json)
 
 
-def _follow(library: Library, folders: list[Path], progress: Meter, stop: Stop) -> None:
+def _follow(
+    library: Library, folders: list[Path], progress: Meter, stop: Stop, as_json: bool
+) -> None:
     """Say when the library is caught up with its folders, then what each change led to."""
     caught_up = False
     for tally in library.watch(folders, stop.event, progress):
         progress.clear()
-        if not caught_up and not stop.event.is_set():
+        now, first = datetime.now().astimezone(), not caught_up
+        if as_json and (first or any(astuple(tally))):
+            documents.print_json_line(documents.change(tally, now))
+        if first and not stop.event.is_set():
             caught_up = True
             where = shown(folders[0]) if len(folders) == 1 else count(len(folders), "folder")
             typer.echo(f"caught up: {summary(tally)}; watching {where}, Ctrl-C ends", err=True)
         elif any(astuple(tally)):
-            typer.echo(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {summary(tally)}", err=True)
+            typer.echo(f"{now:%Y-%m-%d %H:%M:%S}  {summary(tally)}", err=True)
     progress.clear()
     typer.echo("stopped", err=True)

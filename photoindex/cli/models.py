@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from photoindex.cli.wording import shown
 from photoindex.config import DEFAULT_MODEL
 from photoindex.errors import UsageError
 
+if TYPE_CHECKING:
+    from photoindex.analysis.installed import InstalledModels
+
 commands = typer.Typer(help="List, fetch and import models.", rich_markup_mode=None)
 
 
@@ -24,7 +27,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         list_all(context, as_json)
     elif as_json:
-        raise UsageError(f"{context.invoked_subcommand} has no --json")
+        raise UsageError(f"write photoindex models {context.invoked_subcommand} … --json")
 
 
 @commands.command("list", epilog="Example: photoindex models list --json")
@@ -43,11 +46,13 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
 def pull(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model that a tagger knows.")],
+    as_json: AsJson = False,
 ) -> None:
     """Download a model, resuming where it was interrupted, and check it."""
+    installed = session_of(context).installed_models()
     with meter() as progress:
-        folder = session_of(context).installed_models().pull(name, progress)
-    typer.echo(f"{shown(name)} is in {shown(folder)}", err=True)
+        folder = installed.pull(name, progress)
+    _print_arrived(installed, name, folder, as_json)
 
 
 @commands.command("import", epilog="Example: photoindex models import ~/Downloads/ram_plus")
@@ -59,8 +64,17 @@ def import_files(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The model's name (default: the file's).")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take a model from files that are here already; the way for machines without a network."""
+    installed = session_of(context).installed_models()
     with meter() as progress:
-        folder = session_of(context).installed_models().add(source, name, progress)
-    typer.echo(f"{shown(folder.name)} is in {shown(folder)}", err=True)
+        folder = installed.add(source, name, progress)
+    _print_arrived(installed, folder.name, folder, as_json)
+
+
+def _print_arrived(installed: InstalledModels, name: str, folder: Path, as_json: bool) -> None:
+    typer.echo(f"{shown(name)} is in {shown(folder)}", err=True)
+    if as_json:
+        (state,) = (state for state in installed.all() if state.name == name)
+        documents.print_json(documents.model(state))

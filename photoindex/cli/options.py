@@ -25,4 +25,7 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="Leave these names out; may be repeated."),
 ]
+AsJsonLines = Annotated[
+    bool, typer.Option("--json", help="A JSON document a line on standard output.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

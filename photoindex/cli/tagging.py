@@ -50,7 +50,7 @@ def tags(
         typer.echo("no tags above their thresholds: --all shows the others", err=True)
 
 
-def tag(context: typer.Context, photos: Photos, name: Name) -> None:
+def tag(context: typer.Context, photos: Photos, name: Name, as_json: AsJson = False) -> None:
     """Give photos a tag of your own.
 
     Nothing automatic takes it away.
@@ -58,9 +58,11 @@ def tag(context: typer.Context, photos: Photos, name: Name) -> None:
     with session_of(context).open_library() as library:
         library.tag(photos, name)
     typer.echo(f"{count(len(photos), 'photo')} tagged {shown(words(name))}", err=True)
+    if as_json:
+        documents.print_json(documents.tagged(words(name), photos))
 
 
-def untag(context: typer.Context, photos: Photos, name: Name) -> None:
+def untag(context: typer.Context, photos: Photos, name: Name, as_json: AsJson = False) -> None:
     """Take a tag off photos; it stays off.
 
     Whoever gave it: a model that sees it again does not bring it back.
@@ -68,3 +70,5 @@ def untag(context: typer.Context, photos: Photos, name: Name) -> None:
     with session_of(context).open_library() as library:
         library.untag(photos, name)
     typer.echo(f"{shown(words(name))} taken off {count(len(photos), 'photo')}", err=True)
+    if as_json:
+        documents.print_json(documents.tagged(words(name), photos))

@@ -76,6 +76,9 @@ def test_concepts_as_json(photoindex: Command, concepts: Path) -> None:
     zebra = photoindex("concepts", "show", "zebra", "--json").document
     assert zebra in document["concepts"]
     assert zebra["zh"] == "斑马"
+    changed = photoindex("concepts", "threshold", "zebra", "0.7", "--json").document
+    assert (changed["name"], changed["threshold"]) == ("zebra", 0.7)
+    assert photoindex("concepts", "remove", "zebra", "--json").document == changed
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,18 @@ def test_models_as_json(empty: Command, own_models: list[str]) -> None:
     assert here[DEFAULT_MODEL] is None
 
 
+def test_a_model_that_arrives_as_json(
+    empty: Command, own_models: list[str], tmp_path: Path
+) -> None:
+    pulled = empty("models", "pull", "sketch", "--json", *own_models).document
+    listed = empty("models", "--json", *own_models).document["models"]
+    assert pulled in listed
+    words = ("models", "import", BUNDLED, "--name", "my-own", "--json")
+    imported = empty(*words, *own_models).document
+    assert imported["name"] == "my-own"
+    assert imported["folder"]["path"] == str(tmp_path / "models" / "my-own")
+
+
 def test_a_model_folder_is_imported_and_used(
     empty: Command, own_models: list[str], pictures: Path, tmp_path: Path
 ) -> None:

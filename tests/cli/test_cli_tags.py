@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from pathlib import Path
 
-from typed import Command
+from typed import ODD_NAME, Command
 
 
 def test_all_tags_with_their_photos(indexed: Command) -> None:
@@ -39,6 +41,15 @@ def test_a_tag_of_ones_own_lasts(photoindex: Command, pictures: Path) -> None:
     assert "Grandma's favourite" in photoindex("tags", copy).out
     photoindex("index", pictures)
     assert str(photo.parent) in photoindex("search", 'tag:"grandma\'s favourite"').out
+
+
+def test_tagging_as_json(photoindex: Command, pictures: Path) -> None:
+    photos = [pictures / "zoo/panda.webp", pictures / ODD_NAME]
+    told = photoindex("tag", *photos, "bear  country", "--json").document
+    assert told["tag"] == "bear country"
+    assert told["photos"][0] == {"path": str(photos[0]), "path_bytes": None}
+    assert base64.b64decode(told["photos"][1]["path_bytes"]) == os.fsencode(photos[1])
+    assert photoindex("untag", *photos, "bear country", "--json").document == told
 
 
 def test_several_photos_at_once_or_none(photoindex: Command, pictures: Path) -> None:

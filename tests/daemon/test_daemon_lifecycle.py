@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+from datetime import datetime
 
 import pytest
 from PIL import Image
@@ -98,6 +100,19 @@ def test_a_watcher_that_was_killed_leaves_no_lock(place: Place) -> None:
         daemon.stop(signal.SIGKILL)
     with place.watching() as daemon:
         assert daemon.stop() == 0
+
+
+def test_each_change_is_a_line_of_json(place: Place) -> None:
+    put("home/dog.jpg", place.folder / "dog.jpg")
+    with place.watching("--json") as daemon:
+        put("zoo/panda.webp", place.folder / "panda.webp")
+        until(lambda: len(daemon.printed) == 2, "no line for the change")
+        assert daemon.stop() == 0
+    caught_up, change = map(json.loads, daemon.printed)
+    assert caught_up.keys() == change.keys()
+    assert (caught_up["analysed"], change["analysed"]) == (1, 1)
+    first, second = (datetime.fromisoformat(line["at"]) for line in (caught_up, change))
+    assert first <= second and first.tzinfo is not None
 
 
 def test_polling_sees_the_same(place: Place) -> None:

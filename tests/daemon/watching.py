@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import photoindex.demo
 
@@ -34,36 +34,36 @@ def until(holds: Callable[[], Any], what: str) -> None:
 
 @dataclass(slots=True)
 class Daemon:
-    """A running command and the lines it has printed to stderr so far."""
+    """A running command and the lines it has printed so far: remarks to stderr, JSON to stdout."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
-    reader: threading.Thread = field(init=False)
+    printed: list[str] = field(default_factory=list)  # to stdout
+    readers: list[threading.Thread] = field(default_factory=list)
 
     @classmethod
     def start(cls, command: list[str], environment: dict[str, str]) -> Daemon:
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
         daemon = cls(process)
-        daemon.reader = threading.Thread(target=daemon._collect)
-        daemon.reader.start()
+        for stream, lines in ((process.stderr, daemon.lines), (process.stdout, daemon.printed)):
+            reader = threading.Thread(target=_collect, args=(stream, lines))
+            reader.start()
+            daemon.readers.append(reader)
         return daemon
-
-    def _collect(self) -> None:
-        assert self.process.stderr is not None
-        self.lines.extend(line.rstrip("\n") for line in self.process.stderr)
 
     def says(self, part: str) -> None:
         until(lambda: any(part in line for line in self.lines), f"{part} in {self.lines}")
 
     def ends_with(self, code: int) -> None:
         assert self.process.wait(PATIENCE) == code, self.lines
-        self.reader.join(PATIENCE)
+        self._read_to_the_end()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit code after a signal."""
         self.process.send_signal(number)
         code = self.process.wait(PATIENCE)
-        self.reader.join(PATIENCE)
+        self._read_to_the_end()
         return code
 
     def end(self) -> None:
@@ -71,7 +71,15 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)
-        self.reader.join(PATIENCE)
+        self._read_to_the_end()
+
+    def _read_to_the_end(self) -> None:
+        for reader in self.readers:
+            reader.join(PATIENCE)
+
+
+def _collect(stream: IO[str], lines: list[str]) -> None:
+    lines.extend(line.rstrip("\n") for line in stream)
 
 
 @dataclass(frozen=True, slots=True)
