@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pi_heif
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
+from photoindex.tagger import Concept, Floats, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
 from ram_tagger import checkpoint
 from ram_tagger.clip import Clip
-from ram_tagger.config import ModelConfig, RamConfig
+from ram_tagger.config import ModelConfig
 from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
@@ -26,8 +27,9 @@ from ram_tagger.openset import bank_of, embed_concepts
 from ram_tagger.pixels import as_rgb, clip_pixels, ram_pixels
 
 Picture = Path | str | Image.Image
-Floats = NDArray[np.float32]
 T = TypeVar("T")
+
+pi_heif.register_heif_opener()  # Pillow opens HEIC, which phones write, only with its help
 
 PAIRS = 16_384
 """Pairs of a stored photo and a label decoded at a time: bounds memory whatever is asked."""
@@ -87,7 +89,7 @@ class RamTagger:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> RamTagger:
-        """Open a model folder. Raises CheckpointError."""
+        """Open a model folder. Raises CheckpointError, RamTaggerError."""
         config = checkpoint.load_config(folder)
         network = checkpoint.load_network(folder, config.ram)
         clip = Clip(config.clip, checkpoint.load_clip(folder, config.clip))
@@ -106,7 +108,8 @@ class RamTagger:
         """
         for batch in batched(pictures, self.batch_size):
             opened = [open_picture(picture) for picture in batch]
-            tokens = self.network.encode(self._pixels(opened, self.config.ram))
+            pixels = ram_pixels(opened, self.config.ram).to(self.device, self.dtype)
+            tokens = self.network.encode(pixels)
             probabilities = _numpy(self.network.score(tokens, self.bank).float().sigmoid())
             embeddings = self.embed_pictures(opened)
             yield from map(Prediction, probabilities, _numpy(tokens), embeddings)
@@ -165,9 +168,6 @@ class RamTagger:
         values = torch.from_numpy(np.stack([t.values for t in tokens])).to(self.device)
         scales = torch.from_numpy(np.stack([t.scales for t in tokens])).to(self.device)
         return (values.float() * scales.unsqueeze(-1)).to(self.dtype)  # B N D
-
-    def _pixels(self, pictures: Sequence[Image.Image], config: RamConfig) -> Tensor:
-        return ram_pixels(pictures, config).to(self.device, self.dtype)
 
 
 def open_picture(picture: Picture) -> Image.Image:

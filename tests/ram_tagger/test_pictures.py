@@ -115,6 +115,11 @@ def test_the_middle_of_a_long_strip_is_what_clip_sees():
     assert means[0] > means[2]  # more red than blue
 
 
+def test_heic_is_read_upright():
+    picture = open_picture(Path(__file__).parents[1] / "photos" / "turned.heic")
+    assert (picture.mode, picture.size) == ("RGB", (96, 64))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF", b"GIF89a"],
