@@ -81,17 +81,13 @@ def infer_config(published: StateDict) -> RamConfig:
     Raises CheckpointError where it holds no Swin that timm knows.
     """
     state = translate(published)
-    try:
-        width = state["encoder.backbone.patch_embed.proj.weight"].shape[0]
-        table = state["encoder.backbone.layers.0.blocks.0.attn.relative_position_bias_table"]
-        hidden, embedding = state["decoder.wordvec_proj.weight"].shape
-        feed_forward = state["decoder.layers.0.expand.weight"].shape[0]
-    except KeyError as error:
-        raise CheckpointError(
-            f"no RAM++ checkpoint with a Swin backbone: parameter {error.args[0]} is missing"
-        ) from error
+    width = _shape(state, "encoder.backbone.patch_embed.proj.weight", 4)[0]
+    table = "encoder.backbone.layers.0.blocks.0.attn.relative_position_bias_table"
+    positions = _shape(state, table, 2)[0]
+    hidden, embedding = _shape(state, "decoder.wordvec_proj.weight", 2)
+    feed_forward = _shape(state, "decoder.layers.0.expand.weight", 2)[0]
     blocks = {m.group(1) for name in state if (m := re.match(_THIRD_STAGE, name))}
-    window = (round(table.shape[0] ** 0.5) + 1) // 2
+    window = (round(positions**0.5) + 1) // 2
     size = _SWIN_SIZES.get((width, len(blocks)))
     image_size = {7: 224, 12: 384}.get(window)
     if size is None or image_size is None:
@@ -109,6 +105,18 @@ def infer_config(published: StateDict) -> RamConfig:
 
 
 _THIRD_STAGE = r"encoder\.backbone\.layers\.2\.blocks\.(\d+)\."
+
+
+def _shape(state: StateDict, name: str, axes: int) -> torch.Size:
+    """The shape of a parameter that sizes are told from. Raises CheckpointError that names it."""
+    if name not in state:
+        raise CheckpointError(
+            f"no RAM++ checkpoint with a Swin backbone: parameter {name} is missing"
+        )
+    shape = state[name].shape
+    if len(shape) != axes:
+        raise CheckpointError(f"{name} is {tuple(shape)}, needed are {axes} axes")
+    return shape
 
 
 def _rename(name: str) -> str:

@@ -102,6 +102,12 @@ def test_a_parameter_of_another_shape_is_named_with_both_shapes(weights: dict[st
         ram_from_checkpoint(weights)
 
 
+def test_a_parameter_that_sizes_are_told_from_is_named_too(weights: dict[str, Tensor]):
+    weights["wordvec_proj.weight"] = torch.zeros(768)
+    with pytest.raises(CheckpointError, match=r"wordvec_proj\.weight is \(768,\), needed are 2"):
+        ram_from_checkpoint(weights)
+
+
 def test_a_checkpoint_without_swin_is_told_from_one_that_is_damaged(weights: dict[str, Tensor]):
     foreign = {name: v for name, v in weights.items() if not name.startswith("visual_encoder")}
     with pytest.raises(CheckpointError, match="no RAM\\+\\+ checkpoint with a Swin backbone"):
