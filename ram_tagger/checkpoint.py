@@ -15,7 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,8 @@ def _write_folder(
     half: bool,
 ) -> ModelConfig:
     folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(json.dumps([asdict(config.ram), asdict(config.clip), labels.names]).encode())
     for name, lines in zip(
         (TAGS, TAGS_ZH, THRESHOLDS),
         (labels.names, labels.names_zh, map(str, labels.thresholds)),
@@ -171,7 +173,6 @@ def _write_folder(
         CLIP: dict(clip_network.state_dict()),
         LABELS: {"embeddings": bank.embeddings, "counts": bank.counts},
     }
-    digest = hashlib.blake2b(digest_size=8)
     for name, state in tensors.items():
         save_file({k: _stored(v, half) for k, v in state.items()}, folder / name)
         shutil.copymode(folder / TAGS, folder / name)  # safetensors makes files private

@@ -60,12 +60,15 @@ class ModelConfig:
     name: str
     ram: RamConfig = field(default_factory=RamConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
-    digest: str = ""  # of the weights, set when a folder is written: changes when results would
+    digest: str = ""  # of sizes, tags and weights, set when a folder is written
     format: int = FORMAT
 
     @property
     def model_id(self) -> str:
-        """Name and digest: what every stored figure of this model is filed under."""
+        """Name and digest: what every stored figure of this model is filed under.
+
+        It changes when results would; not with thresholds and Chinese names, which no figure holds.
+        """
         return f"{self.name}-{self.digest}"
 
     def to_json(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from standins import SMALL_TAGS, small_config, write_small_model
 from torch import Tensor
 
 import ram_tagger
-from ram_tagger.checkpoint import load_config
+from ram_tagger.checkpoint import load_config, save_model_folder
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import CheckpointError, RamTaggerError
 from ram_tagger.predict import RamTagger
@@ -79,9 +80,15 @@ def test_the_config_comes_back_as_written(small_folder: Path):
     assert written.ram == small_config().ram
 
 
-def test_the_model_id_changes_with_the_weights(folder: Path, small_folder: Path, tmp_path: Path):
+def test_the_model_id_changes_with_what_changes_results(small_folder: Path, tmp_path: Path):
     again = write_small_model(tmp_path / "again")
     assert again.model_id == load_config(small_folder).model_id
+    tagger = RamTagger.load(small_folder, "cpu")
+    parts = (tagger.network, tagger.clip.network, tagger.labels, tagger.bank)
+    assert save_model_folder(tmp_path / "copy", again, *parts).model_id == again.model_id
+    renamed = replace(tagger.labels, names=("lynx", *tagger.labels.names[1:]))
+    parts = (tagger.network, tagger.clip.network, renamed, tagger.bank)
+    assert save_model_folder(tmp_path / "renamed", again, *parts).model_id != again.model_id
     halved = write_small_model(tmp_path / "halved", half=True)
     assert halved.model_id != again.model_id
     assert halved.name == again.name
