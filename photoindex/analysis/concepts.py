@@ -37,12 +37,14 @@ def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
     waiting = catalog.concepts.without_embeddings(tagger.model_id)
     if waiting:
         catalog.concepts.add(score_concepts(waiting, catalog, tagger, progress))
-    stored = catalog.concepts.embeddings(tagger.model_id)
     unscored = catalog.concepts.unscored(tagger.model_id)
+    stored = catalog.concepts.embeddings(tagger.model_id)
     if stored is None or not unscored:
         return
     parts = dict(zip(stored.ids.tolist(), split(stored.labels), strict=True))
     for concept_id, photo_ids in unscored.items():
+        if concept_id not in parts:  # removed since
+            continue
         ids, probabilities = _pass_over(parts[concept_id], catalog, tagger, progress, photo_ids)
         catalog.concepts.score(concept_id, tagger.model_id, ids, probabilities[:, 0])
 

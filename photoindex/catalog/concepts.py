@@ -54,6 +54,7 @@ class Concepts:
         models gave stays: so a concept follows a change of model. Photos analysed meanwhile,
         absent from `photo_ids`, become `unscored`. Raises NothingFound for an unknown model.
         """
+        analysed_by: dict[int, Ids] = {}
         with self._database.write() as connection:
             for new in concepts:
                 model = need_model(connection, new.model_id)
@@ -70,8 +71,13 @@ class Concepts:
                     )
                 )
                 _drop_figures(connection, concept, model)
-                analysed = _analysed(connection, model)
-                _put_scores(connection, concept, model, new.photo_ids, new.probabilities)
+                if model not in analysed_by:
+                    analysed_by[model] = _analysed(connection, model)
+                analysed = analysed_by[model]
+                there = np.isin(new.photo_ids, analysed)
+                _put_scores(
+                    connection, concept, model, new.photo_ids[there], new.probabilities[there]
+                )
                 connection.execute(_embedding_of(concept, model, delete(Unscored), Unscored))
                 missing = np.setdiff1d(analysed, new.photo_ids)
                 put_unscored(connection, model, [(concept, int(one)) for one in missing])
@@ -175,8 +181,10 @@ class Concepts:
                 )
             )
             due = np.isin(photo_ids, waiting)
-            ids = np.asarray(photo_ids)[due]
-            _put_scores(connection, concept_id, model, ids, np.asarray(probabilities)[due])
+            if not due.any():
+                return
+            ids = photo_ids[due]
+            _put_scores(connection, concept_id, model, ids, probabilities[due])
             connection.execute(
                 _embedding_of(concept_id, model, delete(Unscored), Unscored).where(
                     among(Unscored.photo_id, ids)
@@ -314,20 +322,16 @@ def _analysed(connection: Connection, model: int) -> Ids:
 def _put_scores(
     connection: Connection, concept: int, model: int, photo_ids: Ids, probabilities: Floats
 ) -> None:
-    """Write what is above the floor, on photos that are still there."""
+    """Write what is above the floor."""
     tag_id, threshold = connection.execute(
         select(ConceptRow.tag_id, ConceptRow.threshold).where(ConceptRow.id == concept)
     ).one()
-    kept = (probabilities >= min(CONCEPT_FLOOR, threshold)) & np.isin(
-        photo_ids, _analysed(connection, model)
-    )
+    kept = probabilities >= min(CONCEPT_FLOOR, threshold)
     put_figures(
         connection,
         model,
         (
             (int(photo_id), tag_id, Source.CONCEPT, float(probability))
-            for photo_id, probability in zip(
-                np.asarray(photo_ids)[kept], np.asarray(probabilities)[kept], strict=True
-            )
+            for photo_id, probability in zip(photo_ids[kept], probabilities[kept], strict=True)
         ),
     )

@@ -137,6 +137,16 @@ def test_photos_analysed_while_a_concept_was_added_are_caught_up(
     assert matching(catalog, "tabby") == photos  # what is not waiting is not written twice
 
 
+def test_a_concept_removed_while_it_was_scored_stays_away(
+    catalog: Catalog, photos: list[int]
+) -> None:
+    catalog.concepts.add([scored(TABBY, {photos[0]: 0.9})])
+    ((concept, waiting),) = catalog.concepts.unscored(MODEL).items()
+    catalog.concepts.remove("tabby")
+    catalog.concepts.score(concept, MODEL, waiting, np.ones(len(waiting), np.float32))
+    assert catalog.concepts.all() == () and catalog.tags.find("tabby") == ()
+
+
 def test_photos_purged_while_they_were_scored_are_passed_over(
     catalog: Catalog, photos: list[int]
 ) -> None:
