@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.database import Database
@@ -23,9 +23,11 @@ class Models:
     def register(
         self, model_id: str, name: str, embedding_size: int, vocabulary: Sequence[TagName]
     ) -> None:
-        """Make a model and its vocabulary known; nothing happens when it is."""
+        """Make a model and its vocabulary known; of a known one, take over changed thresholds."""
         with self._database.write() as connection:
-            if find_model(connection, model_id) is not None:
+            known = find_model(connection, model_id)
+            if known is not None:
+                _put_thresholds(connection, known, vocabulary)
                 return
             model = connection.execute(
                 insert(Model).values(
@@ -102,6 +104,27 @@ def need_tag(connection: Connection, name: str, name_zh: str | None = None) -> i
 def same_name(name: str) -> bytes:
     """Equal for names that the catalog holds to be one: SQLite folds the case of ASCII alone."""
     return name.encode().lower()
+
+
+def _put_thresholds(connection: Connection, model: int, vocabulary: Sequence[TagName]) -> None:
+    now = {same_name(entry.name): entry.threshold for entry in vocabulary}
+    entries = connection.execute(
+        select(TagRow.name, VocabularyEntry.tag_id, VocabularyEntry.threshold)
+        .join(VocabularyEntry)
+        .where(VocabularyEntry.model_id == model)
+    )
+    changed = [
+        {"entry": tag_id, "now": now[same_name(name)]}
+        for name, tag_id, threshold in entries
+        if now.get(same_name(name), threshold) != threshold
+    ]
+    if changed:
+        connection.execute(
+            update(VocabularyEntry)
+            .where(VocabularyEntry.model_id == model, VocabularyEntry.tag_id == bindparam("entry"))
+            .values(threshold=bindparam("now")),
+            changed,
+        )
 
 
 def _put_vocabulary(connection: Connection, model: int, vocabulary: Sequence[TagName]) -> None:

@@ -103,6 +103,14 @@ def test_registering_again_changes_nothing(catalog: Catalog) -> None:
     assert catalog.models.all() == before
 
 
+def test_thresholds_of_a_known_model_follow_its_tag_list(catalog: Catalog) -> None:
+    (photo,) = catalog.analyses.record([analysed("one", "/1", tags={"cat": 0.5})], MODEL)
+    assert catalog.tags.of([photo]) == {photo: ()}
+    lower = [replace(entry, threshold=0.4) for entry in VOCABULARY]
+    catalog.models.register(MODEL, "small", WIDTH, lower)
+    assert [tag.name for tag in catalog.tags.of([photo])[photo]] == ["cat"]
+
+
 def test_a_large_vocabulary_is_registered(catalog: Catalog) -> None:
     vocabulary = [TagName(f"tag {n}", f"标签{n}", 0.65) for n in range(4585)]
     catalog.models.register(OTHER, "other", WIDTH, vocabulary)
