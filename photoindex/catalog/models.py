@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, func, select, update
@@ -54,6 +55,17 @@ class Models:
     def active(self) -> ModelRecord | None:
         """The active model, None in a library that has had none."""
         return next((model for model in self.all() if model.active), None)
+
+    def usual_threshold(self, model_id: str) -> float | None:
+        """The median threshold of a model's vocabulary, 0..1; None where it has none."""
+        query = (
+            select(VocabularyEntry.threshold)
+            .join(Model, Model.id == VocabularyEntry.model_id)
+            .where(Model.model_id == model_id)
+        )
+        with self._database.read() as connection:
+            thresholds = list(connection.execute(query).scalars())
+        return statistics.median(thresholds) if thresholds else None
 
     def all(self) -> tuple[ModelRecord, ...]:
         """Every model that has been used, in that order."""

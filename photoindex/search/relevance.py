@@ -20,13 +20,11 @@ from photoindex.tagger import Floats
 
 Flags = NDArray[np.bool_]
 
-SURE = 0.5
-"""Decoder probability from which a photo may be relevant."""
-PLAUSIBLE = 0.25
-"""The same for a photo whose similarity alone passes the cut."""
+PLAUSIBLE = 1.0
+"""How far below the sure probability's logit a photo may lie whose similarity passes the cut."""
 STANDING_OUT = 4.0
 """Deviations above its noise floor from which a logit stands out."""
-LAGGING = 4.0
+LAGGING = 7.0
 """How far below the best logit of a query a hit may lie; what shows half of it lies lower."""
 _FEW = 8
 """Fewer photos than this cannot tell noise from matches: then a usual floor is taken."""
@@ -71,20 +69,23 @@ def relevant_by_similarity(standing: Floats, cut: float) -> Flags:
     return np.asarray(standing >= cut)
 
 
-def relevant_by_decoder(logits: Floats, floor: NoiseFloor, standing: Floats, cut: float) -> Flags:
+def relevant_by_decoder(
+    logits: Floats, floor: NoiseFloor, standing: Floats, cut: float, sure: float
+) -> Flags:
     """Which photos show what was asked for, (photos,) bool.
 
     logits: the decoder's; floor: their noise floor; standing: of the similarities, which help a
-    photo that the decoder finds plausible. Where most of the library shows what was asked for,
-    the floor is no noise, and the probability decides alone.
+    photo that the decoder finds plausible; sure: the probability, 0..1, from which the model is
+    to be believed. Where most of the library shows what was asked for, the floor is no noise, and
+    the probability decides alone.
     """
     if not len(logits):
         return np.zeros(0, dtype=bool)
-    mostly = floor.median >= logit(SURE)
+    mostly = floor.median >= logit(sure)
     outstanding = mostly | (floor.standing(logits) >= STANDING_OUT)
     keeping_up = logits >= logits.max() - LAGGING
-    sure = (logits >= logit(SURE)) & outstanding & keeping_up
-    return np.asarray(sure | ((logits >= logit(PLAUSIBLE)) & (standing >= cut) & outstanding))
+    needed = logit(sure) - np.where(standing >= cut, PLAUSIBLE, 0.0)
+    return np.asarray((logits >= needed) & outstanding & keeping_up)
 
 
 def similarity_score(standing: Floats, cut: float) -> Floats:

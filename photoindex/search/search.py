@@ -9,6 +9,7 @@ import numpy as np
 
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag, TagRecord
+from photoindex.concept_file import DEFAULT_THRESHOLD
 from photoindex.errors import QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
 from photoindex.search.query import parse
@@ -136,7 +137,8 @@ def _by_concept(
         scores = _fused(probabilities, by_similarity, by_tags)
     usual = _decode(tagger, labels, sources, found.background)
     floor = NoiseFloor.of_logits(logit(probabilities if usual is None else usual))
-    kept = relevant_by_decoder(logit(probabilities), floor, standing, cut)
+    sure = sources.catalog.models.usual_threshold(tagger.model_id) or DEFAULT_THRESHOLD
+    kept = relevant_by_decoder(logit(probabilities), floor, standing, cut, sure)
     if request.min_probability is not None:
         kept = probabilities >= request.min_probability
     return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities, floor))

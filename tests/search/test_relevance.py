@@ -40,41 +40,41 @@ def decided(probabilities: list[float], standing: float = 0.0) -> list[bool]:
     library = logit(np.clip(rng.normal(0.15, 0.02, 200), 0.05, 0.3)).astype(np.float32)
     logits = logit(np.array(probabilities)).astype(np.float32)
     standings = np.full(len(logits), standing, dtype=np.float32)
-    return relevant_by_decoder(logits, NoiseFloor.of_logits(library), standings, 4.0).tolist()
+    return relevant_by_decoder(logits, NoiseFloor.of_logits(library), standings, 4.0, 0.7).tolist()
 
 
 def test_the_decoder_decides() -> None:
-    assert decided([0.9, 0.6, 0.3, 0.15]) == [True, True, False, False]
+    assert decided([0.9, 0.75, 0.6, 0.15]) == [True, True, False, False]
 
 
 def test_similarity_that_stands_out_helps_a_plausible_photo() -> None:
-    assert decided([0.9, 0.3, 0.15], standing=5.0) == [True, True, False]
+    assert decided([0.9, 0.6, 0.3], standing=5.0) == [True, True, False]
 
 
 def test_half_of_what_was_asked_for_lags_behind_all_of_it() -> None:
-    assert decided([0.99, 0.55]) == [True, False]
-    assert decided([0.8, 0.55]) == [True, True]
+    assert decided([0.9999, 0.75]) == [True, False]
+    assert decided([0.95, 0.75]) == [True, True]
 
 
 def test_a_query_that_everything_fits_a_little_finds_nothing() -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(-0.3, 0.3, 500).astype(np.float32)  # words that the model does not know
     nothing = np.zeros(500, dtype=np.float32)
-    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0, 0.7)
     assert found.sum() <= 1
 
 
 def test_a_query_that_most_of_the_library_shows_finds_most_of_it() -> None:
     logits = np.concatenate([np.full(80, 2.0), np.full(20, -3.0)]).astype(np.float32)
     nothing = np.zeros(100, dtype=np.float32)
-    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0, 0.7)
     assert found.sum() == 80
 
 
 def test_three_photos_are_judged_by_the_probability() -> None:
-    logits = logit(np.array([0.9, 0.7, 0.1])).astype(np.float32)
+    logits = logit(np.array([0.9, 0.72, 0.1])).astype(np.float32)
     nothing = np.zeros(3, dtype=np.float32)
-    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0)
+    found = relevant_by_decoder(logits, NoiseFloor.of_logits(logits), nothing, 4.0, 0.7)
     assert found.tolist() == [True, True, False]
 
 
