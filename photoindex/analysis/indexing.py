@@ -22,7 +22,7 @@ from photoindex.photos.walk import scan, stamp_of
 from photoindex.photos.watch import watch
 from photoindex.tagger import Progress, Tagger, no_progress
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 KEEP_DELETED = timedelta(days=30)
 """How long the analysis of a deleted photo is kept, so that a move seen late loses nothing."""
@@ -78,7 +78,7 @@ class Indexer:
         found = list(self._counted(looked))
         if self._is_away(folder, found):
             count = self._catalog.folders.set_online(folder, online=False)
-            logger.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
+            _log.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
             return Tally()
         device = self._device_of(folder)
         self._catalog.folders.remember(folder, folder.stat().st_dev)

@@ -11,7 +11,7 @@ from pathlib import Path
 from photoindex.errors import ModelError
 from photoindex.tagger import ENTRY_POINT_GROUP, LoadOptions, ModelSource, Tagger, TaggerPlugin
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -22,7 +22,7 @@ def plugins() -> tuple[TaggerPlugin, ...]:
         try:
             found.append(entry.load())
         except (ImportError, AttributeError) as error:
-            logger.warning("the tagger plugin %s cannot be loaded: %s", entry.name, error)
+            _log.warning("the tagger plugin %s cannot be loaded: %s", entry.name, error)
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ from photoindex.photos.walk import Pruning, Scan, stamp_of
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import InotifyEvent
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TICK = 0.1  # seconds between looks at what has settled
 ROOT_CHECK = 2.0  # seconds between looks whether watched folders are still there
@@ -189,7 +189,7 @@ class Watcher:
         try:
             return FolderWatches(self._inbox.put)
         except NoWatchError as error:
-            log.warning("no events (%s): looking every %g s instead", error, self._poll)
+            _log.warning("no events (%s): looking every %g s instead", error, self._poll)
             return None
 
     def _watch_folders(self, root: _Root, folder: str) -> None:
@@ -202,7 +202,7 @@ class Watcher:
         except NoWatchError as error:
             if not self._told_of_limit:
                 self._told_of_limit = True
-                log.warning(
+                _log.warning(
                     "no more events (%s): looking every %g s instead, until the limit is raised"
                     " and watching started again",
                     *(error, self._poll),
@@ -215,7 +215,7 @@ class Watcher:
         if watches is None or notice is None:
             return
         if notice.kind is Kind.OVERFLOW:
-            log.warning("too many changes at once for the system's event queue: looking anew")
+            _log.warning("too many changes at once for the system's event queue: looking anew")
             for each in self._roots:
                 self._start(each)
             return
