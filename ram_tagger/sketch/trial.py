@@ -64,11 +64,11 @@ def write_trial(folder: Path, trial: Trial, pictures: list[Image.Image]) -> None
         sheet = Image.new("RGB", (ACROSS * PIXELS, DOWN * PIXELS))
         for i, picture in enumerate(pictures[first : first + ACROSS * DOWN]):
             sheet.paste(picture, _corner(i))
-        sheet.save(folder / f"scenes-{first:04}.webp", quality=90, method=6)
+        sheet.save(folder / f"scenes-{first:04}.webp", lossless=True, quality=60)
 
 
 def read_trial(folder: Path) -> tuple[Trial, list[Image.Image]]:
-    """What `write_trial` wrote; the pictures have been through WebP."""
+    """What `write_trial` wrote."""
     table = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
     trial = Trial(
         tuple(map(tuple, table["shown"])),

@@ -143,6 +143,6 @@ def test_the_trial_kept_with_the_tests_is_the_one_made_from_its_seed(tmp_path):
         np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).mean()
         for a, b in zip(pictures[::50], shown[::50], strict=True)
     ]
-    assert max(differences) < 12
+    assert max(differences) < 4
     write_trial(tmp_path, trial, pictures[:500])
     assert (tmp_path / "trial.json").read_bytes()
