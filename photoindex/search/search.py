@@ -75,6 +75,9 @@ def search(request: SearchRequest, sources: Sources) -> SearchResult:
         if plan.concept is not None:
             raise QueryError("--like takes filters beside it, not free text: leave the words out")
         scored = _by_likeness(request.like, sources, within)
+    elif plan.concept is not None and sources.model_id is None:
+        nothing = np.empty(0, dtype=np.int64)  # no model has looked at a photo yet
+        scored = _Scored(nothing, nothing.astype(np.float32), nothing.astype(bool), ())
     elif plan.concept is not None:
         groups = tags_named_in(plan.concept, sources.catalog)
         named = tuple(dict.fromkeys((*named, *(tag for group in groups for tag in group))))
@@ -184,11 +187,14 @@ def _candidates(
 def _decode(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats | None:
     """The decoder's probability for each photo; None where the tagger stored no tokens."""
     assert sources.model_id is not None
-    blocks = sources.catalog.analyses.stored(sources.model_id, ids)
+    blocks = list(sources.catalog.analyses.stored(sources.model_id, ids))
     stored = [photo for _, block in blocks for photo in block]
     if not stored or stored[0].tokens is None:
         return None
-    return tagger.score(labels, stored)[:, 0]
+    probabilities = np.zeros(len(ids), dtype=np.float32)  # what was purged meanwhile keeps 0
+    there = np.isin(ids, np.concatenate([block_ids for block_ids, _ in blocks]))
+    probabilities[there] = tagger.score(labels, stored)[:, 0]
+    return probabilities
 
 
 def _evidence(

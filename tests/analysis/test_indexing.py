@@ -186,6 +186,11 @@ def test_an_open_library_finds_what_was_added_since_it_last_searched(
     assert alike[0].photo.files == (zebra,)
 
 
+def test_a_library_without_photos_answers_with_nothing(library: Library) -> None:
+    assert library.search("an umbrella in the rain").hits == ()
+    assert library.search("after:2020").hits == ()
+
+
 def test_a_tag_is_taken_off_by_its_chinese_name(library: Library, folder: Path) -> None:
     library.index([folder])
     library.untag([folder / "lions.jpg"], " 狮子")
