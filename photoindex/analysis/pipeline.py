@@ -76,7 +76,8 @@ def analyse_files(
     return tally
 
 
-def _record(batch: Sequence[_Read], catalog: Catalog, tagger: Tagger) -> Tally:
+def _record(reads: Sequence[_Read], catalog: Catalog, tagger: Tagger) -> Tally:
+    batch = [_known_by_now(read, catalog, tagger) for read in reads]
     failures = [FileFailure(read.file, read.failure) for read in batch if read.failure]
     links = [FileLink(read.file, read.photo_id) for read in batch if read.photo_id is not None]
     new: dict[str, NewAnalysis] = {}
@@ -148,14 +149,29 @@ def _read_ahead(
 def _read(file: FoundFile, catalog: Catalog, tagger: Tagger) -> _Read:
     try:
         content = read_picture(file.path)
-        photo = catalog.photos.by_hash(content.hash)
-        if photo is not None and catalog.analyses.has(photo.id, tagger.model_id):
-            read = _Read(file, photo_id=photo.id)
+        photo_id = _analysed(content.hash, catalog, tagger)
+        if photo_id is not None:
+            read = _Read(file, photo_id=photo_id)
         else:
             read = _Read(file, picture=decode_picture(content, tagger.picture_size))
     except PictureError as error:
         read = _Read(file, failure=str(error))
     return read if _still_the_same(file) else _Read(file)
+
+
+def _known_by_now(read: _Read, catalog: Catalog, tagger: Tagger) -> _Read:
+    """What was read ahead may be a copy of a photo that the batch before has recorded since."""
+    if read.picture is None:
+        return read
+    photo_id = _analysed(read.picture.facts.hash, catalog, tagger)
+    return read if photo_id is None else _Read(read.file, photo_id=photo_id)
+
+
+def _analysed(content: str, catalog: Catalog, tagger: Tagger) -> int | None:
+    """The photo of this content hash, if the tagger has analysed it."""
+    photo = catalog.photos.by_hash(content)
+    known = photo is not None and catalog.analyses.has(photo.id, tagger.model_id)
+    return photo.id if photo is not None and known else None
 
 
 def _still_the_same(file: FoundFile) -> bool:

@@ -22,6 +22,13 @@ def test_indexing_tells_what_it_did(empty: Command, pictures: Path) -> None:
     )
 
 
+def test_copies_are_analysed_once_however_many_there_are(empty: Command, tmp_path: Path) -> None:
+    for number in range(30):  # several batches, read ahead of the network
+        shutil.copy(BUNDLED / "pictures/home/dog.jpg", tmp_path / f"{number}.jpg")
+    told = empty("index", tmp_path, "--model", "sketch")
+    assert told.err == "1 photo analysed, 29 files of known photos\n"
+
+
 def test_without_folders_those_of_last_time_are_looked_at(
     photoindex: Command, tmp_path: Path
 ) -> None:
@@ -97,7 +104,7 @@ def test_no_failures_is_good_news(empty: Command, pictures: Path) -> None:
         (["index", "/no/such folder"], 2, "no folder /no/such folder"),
         (["index"], 2, "name one"),
         (["index", str(BUNDLED / "concepts.json")], 2, "is a file"),
-        (["index", "--device", "abacus", "."], 2, "auto, cpu, cuda"),
+        (["index", "--device", "abacus", "."], 2, "auto, cpu, mps, cuda"),
         (["watch", "--settle", "-1", "."], 2, "settle"),
         (["index", "--bogus"], 2, "--bogus"),
         (["index", ".", "--model", "nonesuch"], 3, "nonesuch"),
