@@ -22,7 +22,7 @@ from photoindex.catalog.records import (
 )
 from photoindex.concept_file import read_concepts
 from photoindex.config import DEFAULT_MODEL, Settings
-from photoindex.errors import LibraryError, ModelError, NothingFound, UsageError
+from photoindex.errors import LibraryError, ModelError, NothingFound, PictureError, UsageError
 from photoindex.paths import absolute
 from photoindex.photo import Source
 from photoindex.search.rank import Rank
@@ -203,7 +203,7 @@ class Library:
 
     def concept(self, name: str) -> ConceptRecord:
         """One stored concept. Raises NothingFound."""
-        found = self._catalog.concepts.get(name)
+        found = self._catalog.concepts.get(name) if name.isprintable() else None
         if found is None:
             raise NothingFound(f'no concept "{name}": "photoindex concepts" lists them')
         return found
@@ -351,7 +351,10 @@ class Library:
         """The embedding of an example picture: the stored one if the library has the photo."""
         from photoindex.photos.decode import open_picture
 
-        decoded = open_picture(path)
+        try:
+            decoded = open_picture(path)
+        except PictureError as error:
+            raise PictureError(f"{path}: {error}") from error
         known = self._catalog.photos.by_hash(decoded.facts.hash)
         active = self._catalog.models.active()
         if known and active and self._catalog.analyses.has(known.id, active.model_id):

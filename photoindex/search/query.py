@@ -56,6 +56,7 @@ def parse(text: str) -> Query:
             raise QueryError(f'no filter "{field}": known are {", ".join(FIELDS)}')
         elif (spelled + value).strip():
             words.append((spelled + value).strip())
+    _check_text(*words, *found["tag:"], *found["-tag:"])
     after = [_day("after:", value) for value in found["after:"]]
     before = [_day("before:", value) for value in found["before:"]]
     return Query(
@@ -69,6 +70,17 @@ def parse(text: str) -> Query:
 
 
 _LIKELY_FIELDS = {"tags", "since", "until", "from", "to", "date", "folder", "dir", "path", "camera"}
+
+
+def _check_text(*words: str) -> None:
+    """Only a folder's name may have bytes that are no text."""
+    for word in words:
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise QueryError(
+                f'"{word}" is no UTF-8 text: only in:FOLDER may have other bytes'
+            ) from error
 
 
 def _value(field: str, value: str) -> str:

@@ -53,6 +53,7 @@ def test_concepts_are_listed_shown_and_removed(photoindex: Command, concepts: Pa
     photoindex("concepts", "remove", "bare", "name")
     assert len(photoindex("concepts").lines) == len(rows)
     assert "no concept" in photoindex("concepts", "show", "bare name", code=1).err
+    assert "no concept" in photoindex("concepts", "show", "caf\udce9", code=1).err
 
 
 def test_a_threshold_changes_at_once(photoindex: Command, concepts: Path) -> None:

@@ -113,7 +113,7 @@ def test_why_explains_each_hit(indexed: Command) -> None:
     out = indexed("search", "a horse near a castle", "--why").out
     assert "castle-visit" in out.splitlines()[0]
     assert "above the noise floor of" in out
-    assert "alignment decoder: probability 0." in out
+    assert "alignment decoder: probability " in out
     assert "tag horse 马 " in out
     assert "(by model, shown from " in out
 
@@ -170,6 +170,7 @@ def test_a_query_that_makes_no_sense_is_exit_code_two(
 
 def test_an_example_that_is_no_picture_is_exit_code_three(indexed: Command, pictures: Path) -> None:
     outcome = indexed("search", "--like", pictures / "broken.jpg", code=3)
+    assert str(pictures / "broken.jpg") in outcome.err
     assert outcome.err.count("\n") == 1
 
 

@@ -64,6 +64,13 @@ def test_a_filter_without_a_value_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("word", ["caf\udce9", "tag:\udce9", "-tag:\udce9", "cat \udce9"])
+def test_bytes_that_are_no_text_are_refused_but_for_folders(word: str) -> None:
+    with pytest.raises(QueryError, match="UTF-8"):
+        parse(word)
+    assert parse("in:/caf\udce9").folders == (Path("/caf\udce9"),)
+
+
 def test_an_open_quote_is_refused() -> None:
     with pytest.raises(QueryError, match="not closed"):
         parse('cat "on roof')
