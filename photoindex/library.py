@@ -168,6 +168,7 @@ class Library:
         sources = Sources(
             self._catalog,
             active.model_id if active else None,
+            active is not None and active.token_count is not None,
             self._vectors,
             self._searching_tagger,
         )

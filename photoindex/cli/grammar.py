@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 GLOBAL_OPTIONS = ("--library", "--models-folder")
-_NEGATED = "-tag:"
-_FIELDS = ("tag:", _NEGATED, "after:", "before:", "in:")
+_FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
+_UNWANTED = re.compile(r"-([a-zA-Z][^\W\d_]|[^\W\d_a-zA-Z]|\")")
+"""A dash and a word, of which no short option has more than its first letter."""
 
 
 class AnywhereGroup(TyperGroup):
@@ -20,12 +22,12 @@ class AnywhereGroup(TyperGroup):
 
 
 class QueryCommand(TyperCommand):
-    """A command whose words may begin with `-tag:`, which is no option."""
+    """A command whose words may begin with a dash: `-tag:dog` and `-dog` are no options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `-tag:…` behind `--`, where nothing is an option."""
+        """Take such words behind `--`, where nothing is an option."""
         end = args.index("--") if "--" in args else len(args)
-        filters = [word for word in args[:end] if word.lower().startswith(_NEGATED)]
+        filters = [word for word in args[:end] if _UNWANTED.match(word)]
         others = [word for word in args[:end] if word not in filters]
         return super().parse_args(ctx, [*others, "--", *args[end + 1 :], *filters])
 

@@ -19,8 +19,9 @@ from photoindex.paths import absolute
 
 _TERM = re.compile(
     r'(?P<field>-?[A-Za-z]+:)(?:"(?P<in_quotes>[^"]*)"|(?P<value>[^\s"]*))'
-    r'|"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+)'
+    r'|(?P<minus>-)?"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+)'
 )
+_UNWANTED = re.compile(r"-(?=[^\W\d_])(.+)")
 _DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
 
@@ -46,7 +47,16 @@ def parse(text: str) -> Query:
         raise QueryError("a quotation mark is not closed: quote both ends")
     words: list[str] = []
     found: dict[str, list[str]] = {name: [] for name in FIELDS}
+    negated = False
     for match in _TERM.finditer(text):
+        word = _unwanted(match, negated)
+        negated = match["bare"] == "NOT"
+        if word is not None:
+            found["-tag:"].append(_value("-tag:", word))
+        if word is not None or negated or match["bare"] == "AND":
+            continue
+        if match["bare"] == "OR":
+            raise QueryError("OR is not known: search for one, then for the other")
         spelled = match["field"] or ""
         field = spelled.lower()
         value = match["in_quotes"] or match["value"] or match["quoted"] or match["bare"] or ""
@@ -56,6 +66,8 @@ def parse(text: str) -> Query:
             raise QueryError(f'no filter "{field}": known are {", ".join(FIELDS)}')
         elif (spelled + value).strip():
             words.append((spelled + value).strip())
+    if negated:
+        raise QueryError("NOT needs a word behind it: for example cat NOT dog")
     _check_text(*words, *found["tag:"], *found["-tag:"])
     after = [_day("after:", value) for value in found["after:"]]
     before = [_day("before:", value) for value in found["before:"]]
@@ -67,6 +79,16 @@ def parse(text: str) -> Query:
         min(before, default=None),
         tuple(absolute(value) for value in found["in:"]),
     )
+
+
+def _unwanted(match: re.Match[str], negated: bool) -> str | None:
+    """The tag that `-dog`, `-"hot dog"` or a word behind NOT asks not to be there."""
+    if match["minus"] or (negated and match["quoted"] is not None):
+        return match["quoted"]
+    if negated and match["bare"]:
+        return match["bare"]
+    dashed = _UNWANTED.fullmatch(match["bare"] or "")
+    return dashed[1] if dashed else None
 
 
 _LIKELY_FIELDS = {"tags", "since", "until", "from", "to", "date", "folder", "dir", "path", "camera"}

@@ -24,6 +24,8 @@ PLAUSIBLE = 1.0
 """How far below the sure probability's logit a photo may lie whose similarity passes the cut."""
 STANDING_OUT = 4.0
 """Deviations above its noise floor from which a logit stands out."""
+NAMED = 2.0
+"""The same for a photo that surely shows every one of several tags that the text names."""
 LAGGING = 7.0
 """How far below the best logit of a query a hit may lie; what shows half of it lies lower."""
 _FEW = 8
@@ -70,14 +72,20 @@ def relevant_by_similarity(standing: Floats, cut: float) -> Flags:
 
 
 def relevant_by_decoder(
-    logits: Floats, floor: NoiseFloor, standing: Floats, cut: float, sure: float
+    logits: Floats,
+    floor: NoiseFloor,
+    standing: Floats,
+    cut: float,
+    sure: float,
+    named: Flags | None = None,
 ) -> Flags:
     """Which photos show what was asked for, (photos,) bool.
 
     logits: the decoder's; floor: their noise floor; standing: of the similarities, which help a
     photo that the decoder finds plausible; sure: the probability, 0..1, from which the model is
-    to be believed. Where most of the library shows what was asked for, the floor is no noise, and
-    the probability decides alone.
+    to be believed; named: whether a photo shows all of several tags that the text names. Where
+    most of the library shows what was asked for, the floor is no noise, and the probability
+    decides alone.
     """
     if not len(logits):
         return np.zeros(0, dtype=bool)
@@ -85,12 +93,14 @@ def relevant_by_decoder(
     outstanding = mostly | (floor.standing(logits) >= STANDING_OUT)
     keeping_up = logits >= logits.max() - LAGGING
     needed = logit(sure) - np.where(standing >= cut, PLAUSIBLE, 0.0)
+    if named is not None:
+        needed -= np.where(named, NAMED, 0.0)
     return np.asarray((logits >= needed) & outstanding & keeping_up)
 
 
 def similarity_score(standing: Floats, cut: float) -> Floats:
     """Standing as a number 0..1: one half at the cut."""
-    return np.asarray(1.0 / (1.0 + np.exp(cut - standing)), dtype=np.float32)
+    return np.asarray(0.5 + 0.5 * np.tanh((standing - cut) / 2), dtype=np.float32)
 
 
 def logit(probability: Any) -> Any:

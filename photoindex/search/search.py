@@ -28,6 +28,8 @@ from photoindex.vectors.base import VectorIndex
 
 DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
 """Of the evidence in the fused score; without tags named in the text, the first two share it."""
+THE_SAME = 0.98
+"""Similarity from which a photo counts as the example itself, in libraries of any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,14 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a search looks; index and tagger are opened only by the searches that need them."""
+    """Where a search looks; index and tagger are opened only by the searches that need them.
+
+    model_id: the active model, None before the first; has_tokens: whether it has a decoder.
+    """
 
     catalog: Catalog
     model_id: str | None
+    has_tokens: bool
     vectors: Callable[[], VectorIndex]
     tagger: Callable[[], Tagger]
 
@@ -103,14 +109,9 @@ def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
     """Photos whose embeddings are close to an example's."""
     label = LabelEmbeddings(("",), like[None, :], np.array([1], dtype=np.int64))
     found = _candidates(label, sources, within, ())
-    standing = found.floor.standing(found.similarities)
-    cut = found.floor.cut()
-    return _Scored(
-        found.ids,
-        similarity_score(standing, cut),
-        relevant_by_similarity(standing, cut),
-        _evidence(found, standing, None),
-    )
+    standing, cut = found.floor.standing(found.similarities), found.floor.cut()
+    kept = relevant_by_similarity(standing, cut) | (found.similarities >= THE_SAME)
+    return _Scored(found.ids, similarity_score(standing, cut), kept, _evidence(found, standing))
 
 
 def _by_concept(
@@ -128,20 +129,23 @@ def _by_concept(
     found = _candidates(labels, sources, within, also, max(SHORTLIST, request.limit))
     standing, cut = found.floor.standing(found.similarities), found.floor.cut()
     by_similarity = similarity_score(standing, cut)
-    probabilities = (
-        None if request.rank is Rank.CLIP else _decode(tagger, labels, sources, found.ids)
-    )
-    if probabilities is None:
+    if request.rank is Rank.CLIP or not sources.has_tokens:
         kept = relevant_by_similarity(standing, cut)
-        return _Scored(found.ids, by_similarity, kept, _evidence(found, standing))
-    scores = probabilities
+        probabilities = None
+        if request.min_probability is not None:
+            probabilities = _probabilities(tagger, labels, sources, found.ids)
+            kept = probabilities >= request.min_probability
+        return _Scored(found.ids, by_similarity, kept, _evidence(found, standing, probabilities))
+    scores = probabilities = _probabilities(tagger, labels, sources, found.ids)
+    by_tags = _tag_evidence(sources.catalog, found.ids, groups)
     if request.rank is Rank.FUSED:
-        by_tags = _tag_evidence(sources.catalog, found.ids, groups)
-        scores = _fused(probabilities, by_similarity, by_tags)
-    usual = _decode(tagger, labels, sources, found.background)
-    floor = NoiseFloor.of_logits(logit(probabilities if usual is None else usual))
+        means = None if by_tags is None else by_tags.mean(axis=1)
+        scores = _fused(probabilities, by_similarity, means)
+    usual = _probabilities(tagger, labels, sources, found.background)
+    floor = NoiseFloor.of_logits(logit(usual))
     sure = sources.catalog.models.usual_threshold(tagger.model_id) or DEFAULT_THRESHOLD
-    kept = relevant_by_decoder(logit(probabilities), floor, standing, cut, sure)
+    named_all = None if len(groups) < 2 or by_tags is None else by_tags.min(axis=1) >= sure
+    kept = relevant_by_decoder(logit(probabilities), floor, standing, cut, sure, named_all)
     if request.min_probability is not None:
         kept = probabilities >= request.min_probability
     return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities, floor))
@@ -157,11 +161,11 @@ def _fused(probabilities: Floats, by_similarity: Floats, by_tags: Floats | None)
 
 
 def _tag_evidence(catalog: Catalog, ids: Ids, groups: Sequence[tuple[int, ...]]) -> Floats | None:
-    """(photos,) mean probability of the tags that a text names; None where it names none."""
+    """(photos, tags named) probabilities of what a text names; None where it names no tag."""
     if not groups:
         return None
     each = [catalog.photos.probability(ids, group).max(axis=1) for group in groups]
-    return np.asarray(np.mean(each, axis=0), dtype=np.float32)
+    return np.stack(each, axis=1)
 
 
 def _candidates(
@@ -184,14 +188,14 @@ def _candidates(
     return find_candidates(labels, sources.vectors(), within, extra, everything, shortlist)
 
 
-def _decode(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats | None:
-    """The decoder's probability for each photo; None where the tagger stored no tokens."""
+def _probabilities(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats:
+    """(photos,) the tagger's probability for one label, from what is stored of each photo."""
     assert sources.model_id is not None
-    blocks = list(sources.catalog.analyses.stored(sources.model_id, ids))
-    stored = [photo for _, block in blocks for photo in block]
-    if not stored or stored[0].tokens is None:
-        return None
     probabilities = np.zeros(len(ids), dtype=np.float32)  # what was purged meanwhile keeps 0
+    blocks = list(sources.catalog.analyses.stored(sources.model_id, ids))
+    if not blocks:
+        return probabilities
+    stored = [photo for _, block in blocks for photo in block]
     there = np.isin(ids, np.concatenate([block_ids for block_ids, _ in blocks]))
     probabilities[there] = tagger.score(labels, stored)[:, 0]
     return probabilities
@@ -224,7 +228,7 @@ def _result(
     scored: _Scored,
     catalog: Catalog,
 ) -> SearchResult:
-    order = np.argsort(-scored.scores, kind="stable")
+    order = np.lexsort((-scored.scores, ~scored.relevant))  # relevant first, each by score
     if not request.everything:
         order = order[scored.relevant[order]]
     chosen = order[: request.limit]

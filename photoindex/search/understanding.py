@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,11 @@ from photoindex.search.query import Query
 _LONGEST_TAG = 6  # words
 _JOINING = frozenset("a an the and , + & 和 与 及".split())
 """Words between tags that leave them tags; a preposition makes a phrase of them."""
+
+_CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+_CHINESE_JOINING = frozenset("的和与及、，, ")
+_LONGEST_CHINESE = 12  # characters
+_PLURALS = (("ies", "y"), ("es", ""), ("s", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def tags_named_in(text: str, catalog: Catalog) -> tuple[tuple[TagRecord, ...], .
 def _as_tags(text: Sequence[str], catalog: Catalog) -> list[tuple[TagRecord, ...]] | None:
     """The tags that a free text consists of, or None where some of it is no tag."""
     groups: list[tuple[TagRecord, ...]] = []
-    words = list(text)
+    words = [part for word in text for part in _chinese_words(word, catalog)]
     while words:
         tags, length = _longest(words, catalog)
         if tags:
@@ -85,16 +91,48 @@ def _as_tags(text: Sequence[str], catalog: Catalog) -> list[tuple[TagRecord, ...
     return groups or None
 
 
+def _chinese_words(word: str, catalog: Catalog) -> list[str]:
+    """Chinese written without spaces, cut into the tags it consists of; anything else as it is.
+
+    Raises QueryError where it says more: CLIP's text tower reads English.
+    """
+    if not _CHINESE.search(word) or catalog.tags.find(word):
+        return [word]
+    parts: list[str] = []
+    at = 0
+    while at < len(word):
+        ends = range(min(len(word), at + _LONGEST_CHINESE), at, -1)
+        end = next((end for end in ends if catalog.tags.find(word[at:end])), at + 1)
+        part = word[at:end]
+        if end == at + 1 and part not in _CHINESE_JOINING and not catalog.tags.find(part):
+            raise QueryError(
+                f'"{word}" holds words that are no tags here: free text is understood in English, '
+                "Chinese words as tags"
+            )
+        if part not in _CHINESE_JOINING:
+            parts.append(part)
+        at = end
+    return parts
+
+
 def _longest(words: Sequence[str], catalog: Catalog) -> tuple[tuple[TagRecord, ...], int]:
     for length in range(min(_LONGEST_TAG, len(words)), 0, -1):
-        tags = catalog.tags.find(" ".join(words[:length]).strip(",;"))
+        tags = _called(" ".join(words[:length]).strip(",;"), catalog)
         if tags:
             return tags, length
     return (), 0
 
 
+def _called(name: str, catalog: Catalog) -> tuple[TagRecord, ...]:
+    """The tags of a name, or else of the singular that an English plural may have."""
+    spellings = [name]
+    if name.isascii():
+        spellings += [name[: -len(end)] + new for end, new in _PLURALS if name.endswith(end)]
+    return next((tags for spelling in spellings if (tags := catalog.tags.find(spelling))), ())
+
+
 def _known(name: str, catalog: Catalog) -> tuple[TagRecord, ...]:
-    tags = catalog.tags.find(name)
+    tags = _called(name, catalog)
     if not tags:
         close = [tag.name for tag in catalog.tags.similar(name)]
         hint = f"; close to it: {', '.join(close)}" if close else ""

@@ -46,6 +46,21 @@ def test_chinese_words_and_tags() -> None:
     assert parse("猫 tag:狗") == Query(text=("猫",), tags=("狗",))
 
 
+@pytest.mark.parametrize("text", ["cat -dog", "cat NOT dog", 'cat -"dog"', "cat AND NOT dog"])
+def test_a_dash_or_not_asks_for_a_tag_not_to_be_there(text: str) -> None:
+    assert parse(text) == Query(text=("cat",), not_tags=("dog",))
+
+
+def test_a_dash_within_or_alone_is_none() -> None:
+    assert parse("T-shirt - 35mm -5").text == ("T-shirt", "-", "35mm", "-5")
+
+
+@pytest.mark.parametrize("text", ["cat OR dog", "cat NOT"])
+def test_what_cannot_be_asked_is_said(text: str) -> None:
+    with pytest.raises(QueryError, match=r"OR|NOT"):
+        parse(text)
+
+
 def test_words_with_colons_are_words() -> None:
     assert parse("16:9 screen Re: letter").text == ("16:9", "screen", "Re:", "letter")
 

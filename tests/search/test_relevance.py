@@ -51,6 +51,14 @@ def test_similarity_that_stands_out_helps_a_plausible_photo() -> None:
     assert decided([0.9, 0.6, 0.3], standing=5.0) == [True, True, False]
 
 
+def test_a_photo_that_shows_every_tag_the_text_names_needs_less() -> None:
+    logits = logit(np.array([0.4, 0.4, 0.1])).astype(np.float32)
+    floor, nothing = NoiseFloor(-2.0, 0.1, 100), np.zeros(3, dtype=np.float32)
+    named = np.array([True, False, True])
+    found = relevant_by_decoder(logits, floor, nothing, 4.0, 0.7, named)
+    assert found.tolist() == [True, False, False]
+
+
 def test_half_of_what_was_asked_for_lags_behind_all_of_it() -> None:
     assert decided([0.9999, 0.75]) == [True, False]
     assert decided([0.95, 0.75]) == [True, True]
