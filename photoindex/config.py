@@ -33,7 +33,7 @@ class Settings:
     model: str | None = None  # a name or a model folder; None: the library's own, else the default
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     precision: str = "auto"  # auto, fp32, bf16
-    batch_size: int = 4  # pictures; small ones are fastest on a processor
+    batch_size: int | None = None  # pictures; None: what suits the model and its device
     exclude: tuple[str, ...] = ()  # globs of file and folder names or paths to leave out
     polling: bool = False  # look again and again instead of waiting for events (network shares)
     settle: float = 1.0  # seconds for which a file must be unchanged before it is read

@@ -126,7 +126,8 @@ class Tagger(Protocol):
 
     `model_id` changes whenever stored analyses would differ. `floor` is the probability under
     which a tag is not reported by `analyse`. `picture_size` is the side in pixels of what the
-    networks see: a picture may be handed in at twice that, however large its file.
+    networks see: a picture may be handed in at twice that, however large its file. `batch_size` is
+    the number of pictures that `analyse` is fastest with on the device that the model runs on.
     """
 
     @property
@@ -143,6 +144,9 @@ class Tagger(Protocol):
 
     @property
     def picture_size(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
 
     def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
         """Tags, embedding and tokens of upright RGB pictures of any size."""

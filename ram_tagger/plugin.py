@@ -44,6 +44,7 @@ class RamPlusTagger:
         self.model_id = tagger.config.model_id
         self.embedding_size = tagger.config.ram.embedding_width
         self.picture_size = max(tagger.config.ram.image_size, tagger.config.clip.image_size)
+        self.batch_size = tagger.batch_size
         labels = tagger.labels
         chinese = (name or None for name in labels.names_zh)
         self.vocabulary = tuple(map(TagName, labels.names, chinese, labels.thresholds))
@@ -55,15 +56,18 @@ class RamPlusTagger:
 
     def embed_pictures(self, pictures: Sequence[Image]) -> Floats:
         """(pictures, width), unit length."""
-        return self._tagger.embed_pictures(pictures)
+        with _translated():
+            return self._tagger.embed_pictures(pictures)
 
     def embed_labels(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
         """Each concept's description embeddings."""
-        return self._tagger.embed_concepts(concepts)
+        with _translated():
+            return self._tagger.embed_concepts(concepts)
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
         """(texts, width), unit length."""
-        return self._tagger.embed_text(texts)
+        with _translated():
+            return self._tagger.embed_text(texts)
 
     def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
         """(photos, labels) probabilities by the alignment decoder."""
@@ -112,6 +116,15 @@ def _translated() -> Iterator[None]:
         yield
     except RamTaggerError as error:
         raise ModelError(str(error)) from error
+    except RuntimeError as error:
+        from torch import OutOfMemoryError  # where it was raised, torch is imported already
+
+        if not isinstance(error, OutOfMemoryError):
+            raise
+        raise ModelError(
+            "the GPU has too little free memory: set PHOTOINDEX_BATCH_SIZE to a smaller number, "
+            "or use --device cpu"
+        ) from error
 
 
 plugin = RamPlusPlugin()

@@ -49,6 +49,7 @@ def test_options_win_over_environment_over_file_over_defaults(tmp_path: Path) ->
     settings = Settings.load(environment, model="from-option", batch_size=None)
     assert settings.model == "from-option"
     assert settings.batch_size == 2
+    assert Settings().batch_size is None  # the model says
     assert settings.device == "cuda:1"
     assert settings.polling is True
     assert settings.precision == "auto"

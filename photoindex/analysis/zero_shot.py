@@ -53,6 +53,7 @@ class ZeroShotTagger:
         self.vocabulary = tuple(vocabulary)
         self.embedding_size = clip.embedding_size
         self.picture_size = clip.picture_size
+        self.batch_size = clip.batch_size
         words = "\n".join(f"{tag.name}\t{tag.name_zh}" for tag in vocabulary)
         digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
         self.model_id = f"clip-zero-shot-{clip.model_id}-{digest}"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from standins import SMALL_TAGS, Parity
 
 from photoindex.analysis.installed import InstalledModels
@@ -20,6 +22,7 @@ from photoindex.tagger import (
     Tagger,
     TaggerPlugin,
 )
+from ram_tagger.predict import RamTagger
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,7 @@ def test_a_loaded_model_is_a_tagger(tagger: Tagger):
     assert isinstance(tagger, Tagger)
     assert tagger.model_id.startswith("small-")
     assert tagger.embedding_size == 64
+    assert tagger.batch_size == 4
     assert [(tag.name, tag.name_zh) for tag in tagger.vocabulary] == [
         (name, chinese) for name, (chinese, _) in SMALL_TAGS.items()
     ]
@@ -110,3 +114,26 @@ def test_the_air_gapped_page_has_the_sums_that_a_download_is_checked_against(
     (published,) = (s for s in plugin.sources() if s.name == "ram_plus_swin_large_14m")
     for file in published.files:
         assert f"{file.sha256}  {file.name}" in text
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), (ModelError, "BATCH_SIZE.*--device cpu")),
+        (RuntimeError("shapes differ"), (RuntimeError, "shapes differ")),
+    ],
+)
+def test_a_full_gpu_is_told_from_other_trouble(
+    tagger: Tagger,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: RuntimeError,
+    told: tuple[type[Exception], str],
+):
+    def fail(*arguments: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(RamTagger, "embed_pictures", fail)
+    with pytest.raises(told[0], match=told[1]):
+        tagger.embed_pictures([])
+    with pytest.raises(told[0], match=told[1]):
+        tagger.analyse([Image.new("RGB", (32, 32))])
