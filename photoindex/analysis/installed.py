@@ -73,15 +73,17 @@ class InstalledModels:
         return taggers.load_tagger(folder, options)
 
     def pull(self, name: str, progress: Progress) -> Path:
-        """Download, check and convert a model that a plugin knows; files already here are kept.
+        """Download, check and convert a model that a plugin knows; one that is here stays as it is.
 
+        Files of an earlier attempt are kept and continued.
         Raises DownloadError, ModelError.
         """
         source = next((s for s in taggers.sources() if s.name == name), None)
         if source is None:
             raise self._missing(name)
-        if source.bundled is not None:
-            return source.bundled
+        here = self.folder_of(name)
+        if here is not None:
+            return here
         downloads = self._store.folder / DOWNLOADS / name
         for file in source.files:
             fetch(file, downloads, progress)
