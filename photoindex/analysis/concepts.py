@@ -36,7 +36,7 @@ def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
     """
     waiting = catalog.concepts.without_embeddings(tagger.model_id)
     if waiting:
-        catalog.concepts.add(score_concepts(waiting, catalog, tagger, progress))
+        catalog.concepts.follow(score_concepts(waiting, catalog, tagger, progress))
     unscored = catalog.concepts.unscored(tagger.model_id)
     stored = catalog.concepts.embeddings(tagger.model_id)
     if stored is None or not unscored:

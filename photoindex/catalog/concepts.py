@@ -54,33 +54,23 @@ class Concepts:
         models gave stays: so a concept follows a change of model. Photos analysed meanwhile,
         absent from `photo_ids`, become `unscored`. Raises NothingFound for an unknown model.
         """
-        analysed_by: dict[int, Ids] = {}
         with self._database.write() as connection:
             for new in concepts:
                 model = need_model(connection, new.model_id)
-                concept = _put_concept(connection, new.concept)
-                connection.execute(
-                    _embedding_of(concept, model, delete(ConceptEmbedding), ConceptEmbedding)
-                )
-                connection.execute(
-                    insert(ConceptEmbedding).values(
-                        concept_id=concept,
-                        model_id=model,
-                        embeddings=pack_floats(new.labels.embeddings),
-                        count=len(new.labels.embeddings),
-                    )
-                )
-                _drop_figures(connection, concept, model)
-                if model not in analysed_by:
-                    analysed_by[model] = _analysed(connection, model)
-                analysed = analysed_by[model]
-                there = np.isin(new.photo_ids, analysed)
-                _put_scores(
-                    connection, concept, model, new.photo_ids[there], new.probabilities[there]
-                )
-                connection.execute(_embedding_of(concept, model, delete(Unscored), Unscored))
-                missing = np.setdiff1d(analysed, new.photo_ids)
-                put_unscored(connection, model, [(concept, int(one)) for one in missing])
+                _put_verdicts(connection, _put_concept(connection, new.concept), model, new)
+
+    def follow(self, concepts: Sequence[NewConcept]) -> None:
+        """Add what another model gives for concepts that are kept already.
+
+        One that was removed or described otherwise meanwhile stays so, and a threshold or Chinese
+        name as well. Raises NothingFound for an unknown model.
+        """
+        with self._database.write() as connection:
+            for new in concepts:
+                model = need_model(connection, new.model_id)
+                known = _same_concept(connection, new.concept)
+                if known is not None:
+                    _put_verdicts(connection, known, model, new)
 
     def all(self) -> tuple[ConceptRecord, ...]:
         """Every concept, by name."""
@@ -260,16 +250,17 @@ def _find(connection: Connection, name: str) -> int | None:
 
 def _put_concept(connection: Connection, concept: Concept) -> int:
     """The row of a concept; one whose descriptions changed is a new row, the old one dropped."""
-    known = connection.execute(_with_names().where(TagRow.name == concept.name)).first()
-    if known is not None and tuple(known.descriptions) == concept.descriptions:
+    same = _same_concept(connection, concept)
+    if same is not None:
         connection.execute(
             update(ConceptRow)
-            .where(ConceptRow.id == known.id)
+            .where(ConceptRow.id == same)
             .values(threshold=concept.threshold, name_zh=concept.name_zh)
         )
-        return int(known.id)
-    if known is not None:
-        _drop(connection, known.id)
+        return same
+    other = _find(connection, concept.name)
+    if other is not None:
+        _drop(connection, other)
     return connection.execute(
         insert(ConceptRow)
         .values(
@@ -281,6 +272,34 @@ def _put_concept(connection: Connection, concept: Concept) -> int:
         )
         .returning(ConceptRow.id)
     ).scalar_one()
+
+
+def _same_concept(connection: Connection, concept: Concept) -> int | None:
+    """The row of a concept of this name with the same descriptions."""
+    known = connection.execute(_with_names().where(TagRow.name == concept.name)).first()
+    if known is None or tuple(known.descriptions) != concept.descriptions:
+        return None
+    return int(known.id)
+
+
+def _put_verdicts(connection: Connection, concept: int, model: int, new: NewConcept) -> None:
+    """What a model makes of a concept, over whatever it made of it before."""
+    connection.execute(_embedding_of(concept, model, delete(ConceptEmbedding), ConceptEmbedding))
+    connection.execute(
+        insert(ConceptEmbedding).values(
+            concept_id=concept,
+            model_id=model,
+            embeddings=pack_floats(new.labels.embeddings),
+            count=len(new.labels.embeddings),
+        )
+    )
+    _drop_figures(connection, concept, model)
+    analysed = _analysed(connection, model)
+    there = np.isin(new.photo_ids, analysed)
+    _put_scores(connection, concept, model, new.photo_ids[there], new.probabilities[there])
+    connection.execute(_embedding_of(concept, model, delete(Unscored), Unscored))
+    missing = np.setdiff1d(analysed, new.photo_ids)
+    put_unscored(connection, model, [(concept, int(one)) for one in missing])
 
 
 def _drop(connection: Connection, concept: int) -> None:

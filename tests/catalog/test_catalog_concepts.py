@@ -76,6 +76,20 @@ def test_a_concept_of_the_same_name_is_replaced(catalog: Catalog, photos: list[i
     assert matching(catalog, "tabby") == [photos[1]]
 
 
+def test_a_concept_that_follows_a_change_of_model_is_not_added_anew(
+    catalog: Catalog, photos: list[int]
+) -> None:
+    lion = Concept("lion", ("a big cat",))
+    catalog.concepts.add([scored(TABBY, {}), scored(lion, {})])
+    again = [scored(TABBY, dict.fromkeys(photos, 0.9)), scored(lion, dict.fromkeys(photos, 0.9))]
+    catalog.concepts.remove("tabby")
+    catalog.concepts.set_threshold("lion", 0.8)
+    catalog.concepts.follow(again)
+    (kept,) = catalog.concepts.all()
+    assert kept.concept == Concept("lion", ("a big cat",), 0.8)
+    assert kept.matched == 4 and catalog.tags.find("tabby") == ()
+
+
 def test_a_concept_and_a_tag_may_share_a_name(catalog: Catalog) -> None:
     one, two = catalog.analyses.record(
         [analysed("one", "/1", tags={"cat": 0.9}), analysed("two", "/2", tags={"cat": 0.3})], MODEL
