@@ -25,6 +25,14 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
     return np.log(wide / (1 - wide))
 
 
+def test_float32_is_not_rounded_to_tf32(small_folder: Path):
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    RamTagger.load(small_folder, "cpu", "fp32")
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
 def swin_l_tokens(seed: int) -> np.ndarray:
     """Tokens of the shape that Swin-L gives, wider spread than any real ones."""
     generator = np.random.default_rng(seed)
