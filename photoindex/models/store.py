@@ -67,11 +67,7 @@ class ModelStore:
             raise _cannot("write to", self.folder, error) from error
         try:
             yield partial
-            replaced = self.folder / f"{_REPLACED}{name}-{mark}"
-            if final.exists():
-                final.rename(replaced)
-            partial.rename(final)
-            shutil.rmtree(replaced, ignore_errors=True)
+            _put_in_place(partial, final, self.folder / f"{_REPLACED}{name}-{mark}")
         except OSError as error:
             raise _cannot("write to", self.folder, error) from error
         finally:
@@ -83,12 +79,6 @@ class ModelStore:
             shutil.copytree(source, folder, dirs_exist_ok=True)
         except (OSError, shutil.Error) as error:
             raise ModelError(f"cannot copy {source} to {folder}: {error}") from error
-
-    def remove(self, name: str) -> None:
-        """Delete a model. Raises ModelError where there is none, or it cannot be deleted."""
-        if name not in self.names():
-            raise ModelError(f'no model "{name}" in {self.folder}: run "photoindex models"')
-        self.discard(self.path_of(name))
 
     def discard(self, folder: Path) -> None:
         """Delete a folder inside the store, for example downloads that were used.
@@ -110,6 +100,20 @@ class ModelStore:
             for left in self.folder.glob(f"{prefix}*"):
                 if time.time() - left.stat().st_mtime > _ABANDONED:
                     shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_in_place(built: Path, final: Path, aside: Path) -> None:
+    """Give a folder its name, the one that had it put aside meanwhile and deleted afterwards."""
+    if not final.exists():
+        built.rename(final)
+        return
+    final.rename(aside)
+    try:
+        built.rename(final)
+    except OSError:
+        aside.rename(final)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _cannot(what: str, folder: Path, error: OSError) -> ModelError:

@@ -1,6 +1,7 @@
 """The models folder: complete models by name, and nothing half-done."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_a_failed_build_leaves_the_old_model(store: ModelStore) -> None:
     assert left_over(store) == []
 
 
+def test_a_model_that_cannot_take_its_place_leaves_the_old_one(store: ModelStore) -> None:
+    install(store, "one", "old")
+    with pytest.raises(ModelError, match="cannot write"), store.building("one") as folder:
+        put_model(folder, "new")
+        shutil.rmtree(folder)  # somebody else's doing
+    assert (store.path_of("one") / "config.json").read_text() == "old"
+    assert left_over(store) == []
+
+
 def test_a_model_of_the_same_name_is_replaced(store: ModelStore) -> None:
     install(store, "one", "old")
     install(store, "one", "new")
@@ -88,14 +98,6 @@ def test_copying_takes_sub_folders_along(store: ModelStore, tmp_path: Path) -> N
     with pytest.raises(ModelError, match="cannot copy"), store.building("two") as folder:
         store.copy(tmp_path / "absent", folder)
     assert store.names() == ("one",)
-
-
-def test_removing(store: ModelStore) -> None:
-    install(store, "one")
-    store.remove("one")
-    assert store.names() == ()
-    with pytest.raises(ModelError, match='no model "one"'):
-        store.remove("one")
 
 
 def test_only_what_is_inside_is_discarded(store: ModelStore, tmp_path: Path) -> None:
