@@ -75,11 +75,15 @@ class LabelBank:
             )
         if len(self._groups) == 1:
             return self._average(glance, self.embeddings, self._groups[0][2])
-        out = glance.new_empty(len(glance), len(self), glance.shape[-1])  # B C D
+        parts, order = [], []
         for labels, starts, count in self._groups:
             rows = (starts[:, None] + torch.arange(count)).flatten().to(glance.device)
-            out[:, labels.to(glance.device)] = self._average(glance, self.embeddings[rows], count)
-        return out
+            parts.append(self._average(glance, self.embeddings[rows], count))  # B group D
+            order.append(labels)
+        # Under autocast the averages are 16 bit and the single descriptions are not.
+        dtype = parts[0].dtype if len({part.dtype for part in parts}) == 1 else glance.dtype
+        joined = torch.cat([part.to(dtype) for part in parts], dim=1)
+        return joined[:, torch.cat(order).argsort().to(glance.device)]  # B C D
 
     @staticmethod
     def _average(glance: Tensor, embeddings: Tensor, count: int) -> Tensor:

@@ -88,7 +88,7 @@ def train_tagger(
             seen = F.normalize(cast(Any, clip.network).encode_image(pixels).float(), dim=-1)
             read = F.normalize(cast(Any, clip.network).encode_text(batch.texts).float(), dim=-1)
         tokens = tagger.encode(pixels)
-        with torch.autocast(pixels.device.type, enabled=False):  # scatters need one dtype
+        with torch.autocast(pixels.device.type, enabled=False):  # sharp softmaxes
             labels = tagger.reweight(tokens.float(), bank)
         losses = {
             "tagging": tagging_loss(tagger.decoder(labels, tokens).float(), batch.tags),

@@ -44,6 +44,14 @@ def test_ragged_counts_equal_the_plain_loop(counts: list[int], pictures: int, se
     assert torch.allclose(weighted, label_by_label(bank, glance), atol=1e-5)
 
 
+def test_ragged_counts_under_autocast():
+    bank = random_bank([3, 1, 2])
+    glance = 4 * normalize(torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(1)), dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        weighted = bank.weighted(glance)
+    assert torch.allclose(weighted.float(), label_by_label(bank, glance), atol=0.02)
+
+
 @given(counts=st.lists(st.integers(1, 6), min_size=2, max_size=8), data=st.data())
 def test_a_label_does_not_depend_on_the_others(counts: list[int], data: st.DataObject):
     bank = random_bank(counts)
