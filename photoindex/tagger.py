@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "photoindex.taggers"
 
 Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+AnyIds = Ids | Iterable[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import Ids, NewConcept
-from photoindex.tagger import Concept, Floats, LabelEmbeddings, Progress, Tagger
+from photoindex.catalog.records import NewConcept
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Progress, Tagger
 
 SCORING = "scoring"
 

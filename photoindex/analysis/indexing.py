@@ -15,10 +15,10 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileMove, FileRecord
 from photoindex.config import Settings
 from photoindex.errors import UsageError
-from photoindex.paths import absolute
+from photoindex.paths import absolute, is_below
 from photoindex.photo import FileState, FoundFile
 from photoindex.photos.changes import Changes
-from photoindex.photos.walk import scan, stamp_of
+from photoindex.photos.walk import Scan, stamp_of
 from photoindex.photos.watch import watch
 from photoindex.tagger import Progress, Tagger, no_progress
 
@@ -73,7 +73,7 @@ class Indexer:
 
     def _catch_up_root(self, folder: Path) -> Tally:
         """A whole watched folder; an unmounted one makes its photos offline."""
-        looked = scan(folder, self._settings.exclude)
+        looked = Scan(folder, self._settings.exclude)
         self._progress(LOOKING, 0, None)
         found = list(self._counted(looked))
         if self._is_away(folder, found):
@@ -104,7 +104,7 @@ class Indexer:
 
         device: the watched folder's own, when the files were last seen.
         """
-        missing = [record for record in found.gone if not _is_below(record.path, unreadable)]
+        missing = [record for record in found.gone if not is_below(record.path, unreadable)]
         self._catalog.files.move(found.moved)
         self._catalog.files.restamp([*found.back, *found.renumbered])
         deleted = self._let_go(missing, device)
@@ -223,7 +223,3 @@ def _is_unmounted(record: FileRecord) -> bool:
     """
     there = next(folder for folder in record.path.parents if folder.is_dir())
     return there.stat().st_dev != record.stamp.device
-
-
-def _is_below(path: Path, folders: Sequence[Path]) -> bool:
-    return any(folder == path or folder in path.parents for folder in folders)

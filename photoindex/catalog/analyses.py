@@ -13,7 +13,7 @@ from photoindex.catalog.database import Database
 from photoindex.catalog.ids import among, as_ids
 from photoindex.catalog.models import find_model, need_model
 from photoindex.catalog.recording import Recorder
-from photoindex.catalog.records import AnalysisState, EmbeddingBlock, FileRecord, Ids, NewAnalysis
+from photoindex.catalog.records import AnalysisState, EmbeddingBlock, FileRecord, NewAnalysis
 from photoindex.catalog.schema import (
     AnalysisRow,
     File,
@@ -24,7 +24,7 @@ from photoindex.catalog.schema import (
 )
 from photoindex.catalog.tokens import unpack_embeddings, unpack_floats, unpack_tokens
 from photoindex.photo import FileStamp, FileState, Source
-from photoindex.tagger import StoredPhoto
+from photoindex.tagger import Ids, StoredPhoto
 
 _EMBEDDINGS = 4096  # analyses read in one go without their tokens
 _PHOTOS = 256  # and with them: about 20 MB

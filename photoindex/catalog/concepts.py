@@ -24,7 +24,7 @@ from photoindex.catalog.database import Database
 from photoindex.catalog.ids import among, as_ids
 from photoindex.catalog.models import active_model, find_model, need_model, need_tag
 from photoindex.catalog.recording import CONCEPT_FLOOR, put_figures, put_unscored
-from photoindex.catalog.records import ConceptEmbeddings, ConceptRecord, Ids, NewConcept
+from photoindex.catalog.records import ConceptEmbeddings, ConceptRecord, NewConcept
 from photoindex.catalog.schema import (
     AnalysisRow,
     ConceptEmbedding,
@@ -38,7 +38,7 @@ from photoindex.catalog.shown import Narrowing, figures, held
 from photoindex.catalog.tokens import pack_floats, unpack_floats
 from photoindex.errors import UsageError
 from photoindex.photo import Source
-from photoindex.tagger import Concept, Floats, LabelEmbeddings
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings
 
 
 class Concepts:

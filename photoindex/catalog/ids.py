@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from sqlalchemy import ColumnElement, Result, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from photoindex.catalog.records import Ids
-
-AnyIds = Ids | Iterable[int]
+from photoindex.tagger import AnyIds, Ids
 
 
 def among(column: InstrumentedAttribute[Any], ids: AnyIds) -> ColumnElement[bool]:

@@ -12,13 +12,13 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 
 from photoindex.catalog.columns import range_under
 from photoindex.catalog.database import Database
-from photoindex.catalog.ids import AnyIds, among, as_ids, as_list
+from photoindex.catalog.ids import among, as_ids, as_list
 from photoindex.catalog.models import active_model
-from photoindex.catalog.records import Ids, PhotoFilter, PhotoRecord
+from photoindex.catalog.records import PhotoFilter, PhotoRecord
 from photoindex.catalog.schema import File, Photo
 from photoindex.catalog.shown import Narrowing, figures, live
 from photoindex.photo import FileState, Metadata, PhotoFacts
-from photoindex.tagger import Floats
+from photoindex.tagger import AnyIds, Floats, Ids
 
 _HERE = (FileState.PRESENT, FileState.OFFLINE)
 
@@ -28,10 +28,6 @@ class Photos:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def get(self, photo_id: int) -> PhotoRecord | None:
-        """One photo, or None."""
-        return next(iter(self.many([photo_id])), None)
 
     def many(self, photo_ids: AnyIds) -> list[PhotoRecord]:
         """Photos in the order asked for; unknown ids are left out."""

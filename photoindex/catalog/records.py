@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from photoindex.photo import FileStamp, FileState, FoundFile, PhotoFacts, Source
 from photoindex.tagger import Analysis, Concept, Floats, LabelEmbeddings
-
-Ids = NDArray[np.int64]
+from photoindex.tagger import Ids as Ids  # part of the records that are handed out
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import Subquery
 
-from photoindex.catalog.ids import AnyIds, among
+from photoindex.catalog.ids import among
 from photoindex.catalog.schema import (
     AnalysisRow,
     ConceptRow,
@@ -38,6 +38,7 @@ from photoindex.catalog.schema import (
     VocabularyEntry,
 )
 from photoindex.photo import FileState, Source
+from photoindex.tagger import AnyIds
 
 _BY_PEOPLE = (Source.USER, Source.IMPORTED)
 

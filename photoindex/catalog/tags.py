@@ -10,13 +10,14 @@ from sqlalchemy import Connection, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.database import Database
-from photoindex.catalog.ids import AnyIds, among, as_ids, as_list
+from photoindex.catalog.ids import among, as_ids, as_list
 from photoindex.catalog.models import active_model, need_tag
 from photoindex.catalog.records import PhotoTag, TagCount, TagRecord
 from photoindex.catalog.schema import ConceptRow, Model, Photo, PhotoTagRow, TagRow
 from photoindex.catalog.shown import Narrowing, figures, held
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import Source
+from photoindex.tagger import AnyIds
 
 _RANK = {Source.USER: 0, Source.IMPORTED: 1, Source.MODEL: 2, Source.CONCEPT: 2}
 
@@ -97,13 +98,10 @@ class Tags:
                 )
         return {photo_id: _ordered(tags, once=not everything) for photo_id, tags in found.items()}
 
-    def counts(
-        self, limit: int | None = None, source: Source | None = None
-    ) -> tuple[TagCount, ...]:
-        """How many photos show each tag, as one source says or any; the most frequent first."""
-        wanted = tuple(Source) if source is None else (source,)
+    def counts(self, limit: int | None = None) -> tuple[TagCount, ...]:
+        """How many photos show each tag, whoever says so; the most frequent first."""
         with self._database.read() as connection:
-            photos = _count(connection, wanted)
+            photos = _count(connection)
             named = (
                 select(TagRow.id, TagRow.name, _chinese(None))
                 .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
@@ -146,7 +144,7 @@ class Tags:
             return tuple(TagRecord(*row) for row in connection.execute(query))
 
 
-def _count(connection: Connection, sources: Sequence[Source]) -> dict[int, int]:
+def _count(connection: Connection) -> dict[int, int]:
     """Tag id → how many photos show it.
 
     Each group of sources is counted straight from the index on tags; tags of several groups are
@@ -157,12 +155,11 @@ def _count(connection: Connection, sources: Sequence[Source]) -> dict[int, int]:
     groups = ((Source.MODEL,), (Source.CONCEPT,), (Source.USER, Source.IMPORTED))
     several: set[int] = set()
     for group in groups:
-        if said := [source for source in group if source in sources]:
-            counted = _counted(connection, Narrowing(), active, said)
-            several |= counted.keys() & photos.keys()
-            photos |= counted
+        counted = _counted(connection, Narrowing(), active, group)
+        several |= counted.keys() & photos.keys()
+        photos |= counted
     if several:
-        photos |= _counted(connection, Narrowing(tuple(several)), active, sources)
+        photos |= _counted(connection, Narrowing(tuple(several)), active, tuple(Source))
     return photos
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoindex.paths import is_below
 from photoindex.photo import FileStamp
 from photoindex.photos.walk import Scan
 
@@ -53,7 +54,7 @@ class Snapshot:
                 touched.append(found.path)
         if scan.folder in scan.unreadable:
             return None
-        for path in [path for path in known if _is_below(path, scan.unreadable)]:
+        for path in [path for path in known if is_below(path, scan.unreadable)]:
             seen[path] = known.pop(path)
         self._known = seen
         moved = _moves(known, new)
@@ -74,7 +75,3 @@ def _moves(gone: dict[str, FileStamp], new: list[tuple[str, FileStamp]]) -> list
         arrived[stamp].append(path)
     pairs = ((paths, arrived.get(stamp, [])) for stamp, paths in left.items())
     return [(old[0], now[0]) for old, now in pairs if len(old) == len(now) == 1]
-
-
-def _is_below(path: str, folders: list[Path]) -> bool:
-    return any(Path(path).is_relative_to(folder) for folder in folders)

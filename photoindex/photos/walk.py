@@ -138,11 +138,6 @@ class Scan:
         return FoundFile(Path(entry.path), _stamp(status))
 
 
-def scan(folder: Path, excludes: Sequence[str] = (), *, root: Path | None = None) -> Scan:
-    """The picture files below a folder; see `Scan`."""
-    return Scan(folder, excludes, root=root)
-
-
 def stamp_of(path: Path) -> FileStamp | None:
     """The stamp of one regular file, None where there is none (any more)."""
     try:

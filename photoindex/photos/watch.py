@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from photoindex.paths import is_below
 from photoindex.photos.changes import Changes, Settling
 from photoindex.photos.formats import is_picture_file
 from photoindex.photos.inotify import FolderWatches, Kind, Notice, NoWatchError
@@ -169,7 +170,7 @@ class Watcher:
 
     def _root_of(self, path: str) -> _Root | None:
         """The innermost watched folder that a path lies in."""
-        around = [root for root in self._roots if _is_below(path, root.path)]
+        around = [root for root in self._roots if is_below(path, [root.path])]
         return max(around, key=lambda root: len(root.path), default=None)
 
     def _admits(self, path: Path) -> bool:
@@ -320,7 +321,3 @@ def _identity(folder: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if os.path.isdir(folder) else None  # noqa: PTH112
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from photoindex.tagger import Floats
-
-Ids = NDArray[np.int64]
-AnyIds = Ids | Sequence[int]
+from photoindex.tagger import AnyIds, Floats, Ids
 
 ABSENT = -1
 """The id that stands where there are fewer photos than were asked for."""

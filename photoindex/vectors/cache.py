@@ -18,8 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from photoindex.tagger import Floats, Progress
-from photoindex.vectors.base import Ids
+from photoindex.tagger import Floats, Ids, Progress
 from photoindex.vectors.faiss_index import FaissIndex
 
 FORMAT = 1

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from photoindex.errors import LibraryError
-from photoindex.tagger import Floats
-from photoindex.vectors.base import ABSENT, AnyIds, Ids
+from photoindex.tagger import AnyIds, Floats, Ids
+from photoindex.vectors.base import ABSENT
 
 
 class FaissIndex:

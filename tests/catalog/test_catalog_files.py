@@ -73,8 +73,8 @@ def test_many_files_are_streamed_in_order(catalog: Catalog) -> None:
 def test_a_copy_shares_the_photo(catalog: Catalog) -> None:
     (photo,) = catalog.analyses.record([analysed("one", "/a/1")], MODEL)
     catalog.files.link([FileLink(found("/b/copy"), photo)])
-    record = catalog.photos.get(photo)
-    assert record is not None and set(map(str, record.files)) == {"/a/1", "/b/copy"}
+    (record,) = catalog.photos.many([photo])
+    assert set(map(str, record.files)) == {"/a/1", "/b/copy"}
     assert catalog.status().photos == 1
 
 
@@ -139,8 +139,8 @@ def test_an_unmounted_disk_makes_files_offline_and_never_deleted(catalog: Catalo
 def test_present_files_come_before_offline_ones(catalog: Catalog) -> None:
     (photo,) = catalog.analyses.record([analysed("one", "/a/1", "/b/2")], MODEL)
     catalog.folders.set_online(Path("/a"), False)
-    record = catalog.photos.get(photo)
-    assert record is not None and record.files == (Path("/b/2"), Path("/a/1"))
+    (record,) = catalog.photos.many([photo])
+    assert record.files == (Path("/b/2"), Path("/a/1"))
 
 
 def test_folders_are_remembered_and_forgotten(catalog: Catalog) -> None:
@@ -179,7 +179,7 @@ def test_purging_forgets_photos_gone_for_long_but_never_tags_of_people(catalog: 
     before = catalog.analyses.state(MODEL)
     assert catalog.analyses.purge(datetime.now(UTC) - timedelta(days=1)) == (replaced,)
     assert catalog.analyses.purge(datetime.now(UTC) + timedelta(days=1)) == (gone,)
-    assert catalog.photos.get(tagged) is not None and catalog.photos.get(copied) is not None
+    assert len(catalog.photos.many([tagged, copied])) == 2
     after = catalog.analyses.state(MODEL)
     assert after.count == before.count - 2 and after.generation != before.generation
     assert catalog.photos.by_hash("gone") is None and catalog.files.at(Path("/gone")) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from photoindex.photos.formats import HEAD_SIZE, sniff
-from photoindex.photos.walk import Pruning, scan, stamp_of
+from photoindex.photos.walk import Pruning, Scan, stamp_of
 
 
 def put(path: Path, content: bytes = b"\xff\xd8\xff picture") -> Path:
@@ -21,14 +21,14 @@ def put(path: Path, content: bytes = b"\xff\xd8\xff picture") -> Path:
 
 
 def names(folder: Path, *excludes: str) -> list[str]:
-    return [str(found.path.relative_to(folder)) for found in scan(folder, excludes)]
+    return [str(found.path.relative_to(folder)) for found in Scan(folder, excludes)]
 
 
 def test_finds_pictures_in_order_with_their_stamps(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.PNG", "sub/z.heic", "sub/deeper/y.webp", "c.jp2"):
         put(tmp_path / name)
     assert names(tmp_path) == ["a.PNG", "b.jpg", "c.jp2", "sub/z.heic", "sub/deeper/y.webp"]
-    for found in scan(tmp_path):
+    for found in Scan(tmp_path):
         status = found.path.stat()
         assert found.path.is_absolute()
         assert found.stamp == stamp_of(found.path)
@@ -79,13 +79,13 @@ def test_excludes_match_names_or_paths(tmp_path: Path) -> None:
 def test_excluded_folders_are_pruned_not_listed(tmp_path: Path) -> None:
     put(tmp_path / "drafts/deep/x.jpg")
     put(tmp_path / "kept/x.jpg")
-    assert list(scan(tmp_path, ["drafts"]).folders()) == [tmp_path, tmp_path / "kept"]
+    assert list(Scan(tmp_path, ["drafts"]).folders()) == [tmp_path, tmp_path / "kept"]
 
 
 def test_patterns_relate_to_the_root_when_a_folder_inside_is_scanned(tmp_path: Path) -> None:
     put(tmp_path / "2019/raw/x.jpg")
     put(tmp_path / "2019/y.jpg")
-    found = scan(tmp_path / "2019", ["2019/raw"], root=tmp_path)
+    found = Scan(tmp_path / "2019", ["2019/raw"], root=tmp_path)
     assert [item.path.name for item in found] == ["y.jpg"]
 
 
@@ -93,7 +93,7 @@ def test_any_name_that_the_file_system_allows(tmp_path: Path) -> None:
     odd = [b"a b.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "猫.jpg".encode(), b"-n.jpg", b"'\".jpg"]
     for name in odd:
         put(tmp_path / os.fsdecode(name))
-    assert sorted(os.fsencode(found.path.name) for found in scan(tmp_path)) == sorted(odd)
+    assert sorted(os.fsencode(found.path.name) for found in Scan(tmp_path)) == sorted(odd)
     assert names(tmp_path, "new*line.jpg", "猫*").count("new\nline.jpg") == 0
 
 
@@ -109,7 +109,7 @@ def test_links(tmp_path: Path) -> None:
     (folder / "dangling.jpg").symlink_to(folder / "nothing.jpg")
     (folder / "loop").symlink_to(folder)
     (folder / "away").symlink_to(outside.parent)
-    found = scan(folder)
+    found = Scan(folder)
     assert [str(item.path.relative_to(folder)) for item in found] == ["real.jpg", "album/cover.jpg"]
     assert found.unreadable == []
     (tmp_path / "shortcut").symlink_to(folder)
@@ -131,14 +131,14 @@ def test_what_cannot_be_listed_is_reported(
     closed = put(everybodys_folder / "closed/y.jpg").parent
     closed.chmod(0)
     with as_ordinary_user():
-        found = scan(everybodys_folder)
+        found = Scan(everybodys_folder)
         assert [item.path.name for item in found] == ["x.jpg"]
         assert found.unreadable == [closed]
     closed.chmod(0o755)
 
 
 def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    found = scan(tmp_path / "unmounted")
+    found = Scan(tmp_path / "unmounted")
     assert list(found) == []
     assert found.unreadable == [tmp_path / "unmounted"]
 

@@ -17,7 +17,7 @@ from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
 from photoindex.photos.changes import Changes
 from photoindex.photos.inotify import FolderWatches
-from photoindex.photos.walk import scan
+from photoindex.photos.walk import Scan
 from photoindex.photos.watch import watch
 
 # Folders are watched again under new names; pytest undoes the filter that keeps this quiet.
@@ -66,7 +66,7 @@ class Follower:
         self.files |= changes.touched
         assert changes.rescan <= set(self.folders)
         for folder in changes.rescan:
-            found = scan(folder, self.excludes)
+            found = Scan(folder, self.excludes)
             files = {item.path for item in found}
             if folder in found.unreadable:
                 self.offline.add(folder)
@@ -438,7 +438,7 @@ def test_whatever_happens_the_follower_ends_up_right(
         shuffle(chance, folder, tmp_path)
         if chance.random() < 0.15:
             time.sleep(chance.random() * 0.2)
-    there = {found.path for found in scan(folder)}
+    there = {found.path for found in Scan(folder)}
     follower.until(lambda: follower.files == there)
     follower.until_quiet(folder)
     assert follower.files == there
