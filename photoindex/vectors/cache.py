@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -104,9 +104,13 @@ class _Held:
 class VectorCache:
     """One index file a model in a folder, brought up to date with the catalog when opened."""
 
-    def __init__(self, folder: Path, source: EmbeddingSource) -> None:
+    def __init__(
+        self, folder: Path, source: EmbeddingSource, kept: Collection[str] | None = None
+    ) -> None:
+        """kept: the models whose files stay when another one's is saved; None for all."""
         self._folder = folder
         self._source = source
+        self._kept = kept
 
     def open(self, model_id: str, progress: Progress | None = None) -> FaissIndex:
         """The index of a model's embeddings as the catalog has them now.
@@ -214,8 +218,19 @@ class VectorCache:
                 _to_disk(card)
                 file.replace(path)
                 card.replace(path.with_suffix(".json"))
+            self._clear_others(model_id)
         except OSError as error:
             _log.warning("%s cannot be saved, the next search makes it again: %s", path, error)
+
+    def _clear_others(self, model_id: str) -> None:
+        """The files of models that are not kept, the sidecar first: alone it would be damage."""
+        if self._kept is None:
+            return
+        kept = {self.path(model).stem for model in (*self._kept, model_id)}
+        for suffix in (".json", ".faiss"):
+            for file in self._folder.glob(f"vectors-*{suffix}"):
+                if file.stem not in kept:
+                    file.unlink(missing_ok=True)
 
     def _clear_abandoned(self) -> None:
         for left in self._folder.glob("vectors-*.aside"):

@@ -119,6 +119,21 @@ def test_removing_what_the_index_ends_with_is_seen(
     assert_true(reopen(cache, built), catalog)
 
 
+def test_files_of_models_no_longer_used_are_deleted(catalog: Catalog, tmp_path: Path) -> None:
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    VectorCache(folder, catalog.analyses).open(MODEL)
+    assert len(list(folder.iterdir())) == 2
+    (folder / "vectors-old-01234567.faiss").touch()
+    (folder / "vectors-old-01234567.json").touch()
+    (folder / "vectors.txt").touch()
+    caches = VectorCache(folder, catalog.analyses, {MODEL})
+    caches.path(MODEL).unlink()
+    caches.open(MODEL)
+    own = caches.path(MODEL)
+    assert set(folder.iterdir()) == {own, own.with_suffix(".json"), folder / "vectors.txt"}
+
+
 def delete_index(path: Path) -> None:
     path.unlink()
 
