@@ -113,7 +113,7 @@ class Library:
         stop = stop or threading.Event()
         tagger = self._indexing_tagger()
         tally = Indexer(self._catalog, tagger, self.settings, progress, stop).catch_up(roots)
-        self._refresh_vectors(tagger.model_id)
+        self._refresh_vectors(tagger.model_id, progress)
         return tally
 
     def watch(
@@ -135,11 +135,11 @@ class Library:
             for tally in indexer.follow(roots):
                 unsaved += tally.analysed
                 if unsaved >= _SAVE_VECTORS_EVERY:
-                    self._refresh_vectors(tagger.model_id)
+                    self._refresh_vectors(tagger.model_id, progress)
                     unsaved = 0
                 yield tally
             if unsaved:
-                self._refresh_vectors(tagger.model_id)
+                self._refresh_vectors(tagger.model_id, progress)
 
     def resolve_folders(self, folders: Sequence[Path]) -> list[Path]:
         """What `index` and `watch` would look at: absolute folders, none inside another.
@@ -153,6 +153,22 @@ class Library:
     def folders(self) -> tuple[FolderRecord, ...]:
         """The folders that were indexed or watched, and which of them are there now."""
         return self._catalog.folders.all()
+
+    def forget(self, folder: Path) -> int:
+        """Stop watching a folder and take its photos out of results. Returns how many files.
+
+        They count as deleted: the photos are purged after the grace time, except those with tags
+        of the user's own. Watching the folder again brings them back. Raises NothingFound for a
+        folder that was never watched, and LibraryError while a watcher runs.
+        """
+        from photoindex.watch_lock import hold
+
+        path = absolute(folder)
+        with hold(self.settings.library / WATCH_LOCK):
+            files = self._catalog.folders.forget(path)
+        if files is None:
+            raise NothingFound(f'no watched folder {path}: "photoindex status" lists them')
+        return files
 
     # Searching
 
@@ -342,11 +358,17 @@ class Library:
             self._vectors_held = (*now, self._refresh_vectors(active.model_id))
         return self._vectors_held[2]
 
-    def _refresh_vectors(self, model_id: str) -> VectorIndex:
-        """The vector index, brought up to date with the catalog and saved if it was not."""
+    def _refresh_vectors(self, model_id: str, progress: Progress = no_progress) -> VectorIndex:
+        """The vector index, brought up to date with the catalog and saved if it was not.
+
+        The files of models that are no longer active are deleted then: they can be made again.
+        """
         from photoindex.vectors.cache import VectorCache
 
-        return VectorCache(self.settings.library, self._catalog.analyses).open(model_id)
+        active = self._catalog.models.active()
+        kept = {model_id, active.model_id} if active is not None else {model_id}
+        cache = VectorCache(self.settings.library, self._catalog.analyses, kept)
+        return cache.open(model_id, progress)
 
     def _embedding_like(self, path: Path) -> Floats:
         """The embedding of an example picture: the stored one if the library has the photo."""

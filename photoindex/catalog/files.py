@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.columns import range_under
@@ -20,6 +20,7 @@ from photoindex.catalog.records import (
     FolderRecord,
 )
 from photoindex.catalog.schema import File, Folder
+from photoindex.paths import is_below
 from photoindex.photo import FileStamp, FileState, FoundFile
 
 _BLOCK = 2000  # files read in one go while streaming
@@ -77,10 +78,31 @@ class Folders:
                 .values(state=after)
             ).rowcount
 
-    def forget(self, path: Path) -> bool:
-        """Watch a folder no longer; what is known of its files stays. False if it was not known."""
+    def forget(self, path: Path) -> int | None:
+        """Watch a folder no longer: its files are as good as deleted.
+
+        Those that another watched folder holds as well stay. Returns how many photos' files were
+        marked; None if the folder was not known.
+        """
+        first, end = range_under(path)
         with self._database.write() as connection:
-            return connection.execute(delete(Folder).where(Folder.path == path)).rowcount > 0
+            if not connection.execute(delete(Folder).where(Folder.path == path)).rowcount:
+                return None
+            others = list(connection.execute(select(Folder.path)).scalars())
+            if is_below(path, others):
+                return 0
+            inside = [range_under(other) for other in others if is_below(other, [path])]
+            here = (
+                File.path >= first,
+                File.path < end,
+                *(or_(File.path < low, File.path >= high) for low, high in inside),
+            )
+            connection.execute(delete(File).where(*here, File.photo_id.is_(None)))
+            return connection.execute(
+                update(File)
+                .where(*here, File.state != FileState.DELETED)
+                .values(state=FileState.DELETED, deleted_at=datetime.now(UTC))
+            ).rowcount
 
 
 class Files:

@@ -65,6 +65,7 @@ _EXAMPLE = "Example: photoindex "
 
 app.command(epilog=_EXAMPLE + "watch ~/Pictures")(indexing.watch)
 app.command(epilog=_EXAMPLE + "index ~/Pictures --exclude Screenshots")(indexing.index)
+app.command(epilog=_EXAMPLE + "forget ~/Pictures/Scans")(indexing.forget)
 app.command(cls=QueryCommand, epilog=_EXAMPLE + "search tabby cat -tag:dog after:2024-05")(
     searching.search
 )

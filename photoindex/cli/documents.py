@@ -143,6 +143,11 @@ def photo_tags(record: PhotoRecord, tags: Sequence[PhotoTag]) -> Document:
     return {**photo(record), "tags": [photo_tag(tag) for tag in tags]}
 
 
+def forgotten(folder: Path, files: int) -> Document:
+    """A folder that is watched no more, and how many files went with it."""
+    return {"folder": path(folder), "files": files}
+
+
 def tagged(name: str, photos: Sequence[Path]) -> Document:
     """A tag and the files of the photos that it was given to or taken off."""
     return {"tag": name, "photos": [path(file) for file in photos]}

@@ -15,6 +15,7 @@ from photoindex.cli.progress import Meter, meter
 from photoindex.cli.session import session_of
 from photoindex.cli.signals import Stop, stop_on_signals
 from photoindex.cli.wording import count, shown, summary
+from photoindex.paths import absolute
 
 if TYPE_CHECKING:
     from photoindex.library import Library
@@ -85,6 +86,23 @@ def watch(
         library.ensure_model(progress)
         with stop_on_signals() as stop:
             _follow(library, roots, progress, stop, as_json)
+
+
+def forget(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that was watched.")],
+    as_json: AsJson = False,
+) -> None:
+    """Stop watching a folder and take its photos out of results.
+
+    Its files stay where they are. What is known of the photos is kept for 30 days, and for good
+    where you tagged them: until then, watch FOLDER again and they are back.
+    """
+    with session_of(context).open_library() as library:
+        files = library.forget(folder)
+    typer.echo(f"forgot {shown(absolute(folder))} with {count(files, 'file')}", err=True)
+    if as_json:
+        documents.print_json(documents.forgotten(absolute(folder), files))
 
 
 def _follow(

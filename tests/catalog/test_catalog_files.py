@@ -147,8 +147,27 @@ def test_folders_are_remembered_and_forgotten(catalog: Catalog) -> None:
     catalog.folders.remember(Path("/p"), 1)
     catalog.folders.remember(Path("/p"), 2)
     assert [(str(f.path), f.device, f.online) for f in catalog.folders.all()] == [("/p", 2, True)]
-    assert catalog.folders.forget(Path("/p")) is True
-    assert catalog.folders.forget(Path("/p")) is False
+    assert catalog.folders.forget(Path("/p")) == 0
+    assert catalog.folders.forget(Path("/p")) is None
+
+
+def test_forgetting_a_folder_leaves_what_other_folders_hold(catalog: Catalog) -> None:
+    for folder in ("/p", "/p/inside", "/pp"):
+        catalog.folders.remember(Path(folder))
+    paths = ("/p/1", "/p/inside/2", "/pp/3")
+    catalog.analyses.record([analysed(path, path) for path in paths], MODEL)
+    catalog.files.fail([FileFailure(found("/p/broken"), "truncated")])
+    assert catalog.folders.forget(Path("/p")) == 1
+    states = {path: catalog.files.at(Path(path)).state for path in paths}  # type: ignore[union-attr]
+    assert states == {
+        "/p/1": FileState.DELETED,
+        "/p/inside/2": FileState.PRESENT,
+        "/pp/3": FileState.PRESENT,
+    }
+    assert catalog.files.failures() == ()
+    catalog.folders.remember(Path("/p"))
+    assert catalog.folders.forget(Path("/p/inside")) == 0
+    assert catalog.files.at(Path("/p/inside/2")).state == FileState.PRESENT  # type: ignore[union-attr]
 
 
 def test_a_failure_lists_its_reason_until_the_file_is_read_or_gone(catalog: Catalog) -> None:

@@ -39,6 +39,36 @@ def test_without_folders_those_of_last_time_are_looked_at(
     assert "1 file of known photos" in photoindex("index").err
 
 
+def test_a_forgotten_folder_is_found_no_more_until_it_is_indexed_again(
+    empty: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(BUNDLED / "pictures/home", tmp_path / "home")
+    shutil.copytree(BUNDLED / "pictures/zoo", tmp_path / "zoo")
+    empty("index", tmp_path / "home", tmp_path / "zoo", "--model", "sketch")
+    empty("tag", tmp_path / "home/dog.jpg", "Rex")
+    files = len(list((tmp_path / "home").iterdir()))
+
+    told = empty("forget", tmp_path / "home", "--json")
+    assert told.err == f"forgot {tmp_path / 'home'} with {files} files\n"
+    assert told.document["files"] == files
+    assert not empty("search", f"in:{tmp_path / 'home'}", "--paths", code=1).raw
+    assert str(tmp_path / "home") not in empty("status").out
+    assert empty("index").err == "0 photos analysed\n"
+    empty("search", "tag:Rex", code=1)
+
+    assert "0 photos analysed" in empty("index", tmp_path / "home").err
+    assert empty("search", "tag:Rex", "--paths").lines == [str(tmp_path / "home/dog.jpg")]
+
+
+def test_a_folder_that_was_never_watched_cannot_be_forgotten(
+    indexed: Command, pictures: Path
+) -> None:
+    told = indexed("forget", pictures / "zoo", code=1)
+    assert told.err == (
+        f'photoindex: no watched folder {pictures / "zoo"}: "photoindex status" lists them\n'
+    )
+
+
 def test_names_can_be_left_out(empty: Command, pictures: Path) -> None:
     left_out = ("--exclude", "zoo", "--exclude", "*.jpg")
     empty("index", pictures, "--model", "sketch", *left_out)
