@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,24 @@ _RENAMES = (
         r"decoder.layers.\1.output_norm.",
     ),
 )
+_HEAD = r"tagging_head.encoder.layer.\1."
+_PUBLISHED = (
+    (r"^encoder\.backbone\.", "visual_encoder."),
+    (r"^encoder\.image_proj\.", "image_proj."),
+    (r"^decoder\.(wordvec_proj|fc)\.", r"\1."),
+    (
+        r"^decoder\.layers\.(\d+)\.attention\.output\.",
+        _HEAD + "crossattention.output.dense.",
+    ),
+    (r"^decoder\.layers\.(\d+)\.attention\.", _HEAD + "crossattention.self."),
+    (
+        r"^decoder\.layers\.(\d+)\.attention_norm\.",
+        _HEAD + "crossattention.output.LayerNorm.",
+    ),
+    (r"^decoder\.layers\.(\d+)\.expand\.", _HEAD + "intermediate.dense."),
+    (r"^decoder\.layers\.(\d+)\.contract\.", _HEAD + "output.dense."),
+    (r"^decoder\.layers\.(\d+)\.output_norm\.", _HEAD + "output.LayerNorm."),
+)
 _SWIN_SIZES = {(96, 6): "tiny", (96, 18): "small", (128, 18): "base", (192, 18): "large"}
 
 
@@ -53,12 +71,27 @@ def translate(published: StateDict) -> dict[str, Tensor]:
     return {_rename(name): value for name, value in published.items()}
 
 
-def fit(translated: StateDict, wanted: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+def published_name(name: str) -> str:
+    """What a published checkpoint calls a parameter of ours: `translate` the other way round."""
+    stage = re.match(r"(encoder\.backbone\.layers)\.(\d+)\.downsample\.(.*)", name)
+    if stage:
+        name = f"{stage[1]}.{int(stage[2]) - 1}.downsample.{stage[3]}"
+    for pattern, replacement in _PUBLISHED:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def fit(
+    translated: StateDict,
+    wanted: Mapping[str, torch.Size],
+    called: Callable[[str], str] = str,
+) -> dict[str, Tensor]:
     """Exactly the wanted parameters, relative-position tables interpolated where windows differ.
 
-    Raises CheckpointError that names the first missing or mis-shaped parameters.
+    called: what the file that is read calls a parameter (`published_name`). Raises CheckpointError
+    that names the first missing or mis-shaped parameters.
     """
-    missing = [name for name in wanted if name not in translated]
+    missing = [called(name) for name in wanted if name not in translated]
     if missing:
         raise CheckpointError(
             f"the checkpoint lacks {len(missing)} needed parameters: {_few(missing)}; "
@@ -66,7 +99,7 @@ def fit(translated: StateDict, wanted: Mapping[str, torch.Size]) -> dict[str, Te
         )
     fitted = {name: _fit_table(name, translated[name], shape) for name, shape in wanted.items()}
     wrong = [
-        f"{name} is {tuple(value.shape)}, needed is {tuple(wanted[name])}"
+        f"{called(name)} is {tuple(value.shape)}, needed is {tuple(wanted[name])}"
         for name, value in fitted.items()
         if value.shape != wanted[name]
     ]
@@ -111,11 +144,11 @@ def _shape(state: StateDict, name: str, axes: int) -> torch.Size:
     """The shape of a parameter that sizes are told from. Raises CheckpointError that names it."""
     if name not in state:
         raise CheckpointError(
-            f"no RAM++ checkpoint with a Swin backbone: parameter {name} is missing"
+            f"no RAM++ checkpoint with a Swin backbone: parameter {published_name(name)} is missing"
         )
     shape = state[name].shape
     if len(shape) != axes:
-        raise CheckpointError(f"{name} is {tuple(shape)}, needed are {axes} axes")
+        raise CheckpointError(f"{published_name(name)} is {tuple(shape)}, needed are {axes} axes")
     return shape
 
 
