@@ -15,8 +15,9 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from ram_tagger.config import FORMAT, ClipConfig, ModelConfig, RamConfig
 from ram_tagger.errors import CheckpointError
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
-from ram_tagger.published import fit, infer_config, translate
+from ram_tagger.published import fit, infer_config, published_name, translate
 from ram_tagger.torchscript import is_torchscript, read_torchscript
 
 CONFIG, NETWORK, LABELS, CLIP = (
@@ -40,6 +41,7 @@ CONFIG, NETWORK, LABELS, CLIP = (
     "clip.safetensors",
 )
 TAGS, TAGS_ZH, THRESHOLDS = "tags.txt", "tags_zh.txt", "thresholds.txt"
+_PARTS = (TAGS, TAGS_ZH, THRESHOLDS, NETWORK, LABELS, CLIP)
 
 # What torch, zipfile and safetensors raise on files that are cut short or of another kind.
 _DAMAGE = (
@@ -53,6 +55,17 @@ _DAMAGE = (
     AttributeError,
     zipfile.BadZipFile,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """A whole model in memory; weights may still be mapped from the files they came in."""
+
+    config: ModelConfig
+    network: RamPlus
+    clip: nn.Module
+    labels: LabelSet
+    bank: LabelBank
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -91,7 +104,7 @@ def ram_from_checkpoint(
     translated = translate(state)
     network = build_network(config)
     wanted = {name: value.shape for name, value in network.state_dict().items()}
-    network.load_state_dict(fit(translated, wanted), assign=True)
+    network.load_state_dict(fit(translated, wanted, published_name), assign=True)
     if "label_embed" not in translated:
         raise CheckpointError("the checkpoint lacks label_embed, the description embeddings")
     bank = translated["label_embed"]
@@ -130,36 +143,27 @@ def label_bank(embeddings: Tensor, tags: int) -> LabelBank:
     return LabelBank(embeddings, torch.full((tags,), len(embeddings) // tags))
 
 
-def save_model_folder(
-    folder: Path,
-    config: ModelConfig,
-    network: RamPlus,
-    clip_network: nn.Module,
-    labels: LabelSet,
-    bank: LabelBank,
-    half: bool = False,
-) -> ModelConfig:
-    """Write a model folder; returns the config with the digest of what was written.
+def save_model_folder(folder: Path, model: ModelParts, half: bool = False) -> ModelConfig:
+    """Write a model folder, whole or not at all; returns the config with the digest of it.
 
-    half: store floats as 16 bit, for a model that is shipped; they are widened on loading.
-    Raises CheckpointError where the folder cannot be written.
+    The files of a model that is there already are replaced. half: store floats as 16 bit, for a
+    model that is shipped; they are widened on loading. Raises CheckpointError where the folder
+    cannot be written.
     """
     try:
-        return _write_folder(folder, config, network, clip_network, labels, bank, half)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+            config = _write_folder(Path(aside), model, half)
+            folder.mkdir(exist_ok=True)
+            for name in (*_PARTS, CONFIG):  # the config last: without it there is no model
+                Path(aside, name).replace(folder / name)
+        return config
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {folder}: {error}; name another folder") from error
 
 
-def _write_folder(
-    folder: Path,
-    config: ModelConfig,
-    network: RamPlus,
-    clip_network: nn.Module,
-    labels: LabelSet,
-    bank: LabelBank,
-    half: bool,
-) -> ModelConfig:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_folder(folder: Path, model: ModelParts, half: bool) -> ModelConfig:
+    config, labels, bank = model.config, model.labels, model.bank
     digest = hashlib.blake2b(digest_size=8)
     digest.update(json.dumps([asdict(config.ram), asdict(config.clip), labels.names]).encode())
     for name, lines in zip(
@@ -169,8 +173,8 @@ def _write_folder(
     ):
         (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     tensors = {
-        NETWORK: dict(network.state_dict()),
-        CLIP: dict(clip_network.state_dict()),
+        NETWORK: dict(model.network.state_dict()),
+        CLIP: dict(model.clip.state_dict()),
         LABELS: {"embeddings": bank.embeddings, "counts": bank.counts},
     }
     for name, state in tensors.items():

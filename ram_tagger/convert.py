@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from ram_tagger import checkpoint
+from ram_tagger.checkpoint import ModelParts
 from ram_tagger.config import ClipConfig, ModelConfig
 from ram_tagger.errors import CheckpointError
-from ram_tagger.labels import LabelBank, LabelSet
-from ram_tagger.model import RamPlus
+from ram_tagger.labels import LabelSet
 
 PUBLISHED_TAGS = ("ram_tag_list.txt", "ram_tag_list_chinese.txt", "ram_tag_list_threshold.txt")
 PUBLISHED_CLIP = "ViT-B-16.pt"
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedModel:
-    """A published model in memory, its weights still mapped from the files they came in."""
-
-    config: ModelConfig
-    network: RamPlus
-    clip: nn.Module
-    labels: LabelSet
-    bank: LabelBank
-
-
 def read_published(
     weights: Path, name: str, clip_weights: Path | None = None, tag_lists: Path | None = None
-) -> PublishedModel:
+) -> ModelParts:
     """The model that published files make.
 
     weights: a RAM++ `.pth`; clip_weights: OpenAI's ViT-B/16 (`ViT-B-16.pt`, or the same as
@@ -44,9 +30,7 @@ def read_published(
     bank = checkpoint.label_bank(embeddings, len(labels))
     clip_config = ClipConfig()
     clip = checkpoint.clip_from_checkpoint(checkpoint.read_checkpoint(clip_weights), clip_config)
-    return PublishedModel(
-        ModelConfig(name, network.config, clip_config), network, clip, labels, bank
-    )
+    return ModelParts(ModelConfig(name, network.config, clip_config), network, clip, labels, bank)
 
 
 def convert(
@@ -60,9 +44,8 @@ def convert(
 
     Raises CheckpointError, ShapeError.
     """
-    model = read_published(weights, name, clip_weights, tag_lists)
     return checkpoint.save_model_folder(
-        folder, model.config, model.network, model.clip, model.labels, model.bank
+        folder, read_published(weights, name, clip_weights, tag_lists)
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ram_tagger.checkpoint import save_model_folder
+from ram_tagger.checkpoint import ModelParts, save_model_folder
 from ram_tagger.clip import Clip, build_clip
 from ram_tagger.config import ModelConfig
 from ram_tagger.evaluation.metrics import best_thresholds, mean_average_precision
@@ -61,7 +61,7 @@ def save(
     names = tags()
     limits = choose_thresholds(tagger, bank, seed, validated)
     labels = LabelSet(tuple(names), tuple(names.values()), limits)
-    save_model_folder(out, config, tagger, clip, labels, bank, half=True)
+    save_model_folder(out, ModelParts(config, tagger, clip, labels, bank), half=True)
 
 
 @torch.inference_mode()

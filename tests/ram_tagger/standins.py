@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from photoindex.tagger import Concept
-from ram_tagger.checkpoint import save_model_folder
+from ram_tagger.checkpoint import ModelParts, save_model_folder
 from ram_tagger.clip import Clip, build_clip
 from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
 from ram_tagger.labels import LabelSet
@@ -107,4 +107,4 @@ def write_small_model(folder: Path, half: bool = False) -> ModelConfig:
     bank = bank_of(embed_concepts(Clip(config.clip, clip), described))
     names_zh = tuple(chinese for chinese, _ in SMALL_TAGS.values())
     labels = LabelSet(tuple(SMALL_TAGS), names_zh, (0.0, 0.0, 0.0, 1.0))
-    return save_model_folder(folder, config, network, clip, labels, bank, half)
+    return save_model_folder(folder, ModelParts(config, network, clip, labels, bank), half)

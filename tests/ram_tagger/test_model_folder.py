@@ -14,7 +14,7 @@ from standins import SMALL_TAGS, small_config, write_small_model
 from torch import Tensor
 
 import ram_tagger
-from ram_tagger.checkpoint import load_config, save_model_folder
+from ram_tagger.checkpoint import ModelParts, load_config, save_model_folder
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import CheckpointError, RamTaggerError
 from ram_tagger.predict import RamTagger
@@ -73,6 +73,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
         write_small_model(tmp_path / "file" / "model")
 
 
+def test_a_folder_that_fails_half_way_is_not_there(small_folder: Path, tmp_path: Path):
+    tagger = RamTagger.load(small_folder, "cpu")
+    names = ("lone \ud800", *tagger.labels.names[1:])  # cannot be written as UTF-8
+    labels = replace(tagger.labels, names_zh=names)
+    parts = ModelParts(tagger.config, tagger.network, tagger.clip.network, labels, tagger.bank)
+    with pytest.raises(UnicodeEncodeError):
+        save_model_folder(tmp_path / "model", parts)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_config_comes_back_as_written(small_folder: Path):
     written = load_config(small_folder)
     assert ModelConfig.from_json(json.loads(json.dumps(written.to_json()))) == written
@@ -84,11 +94,11 @@ def test_the_model_id_changes_with_what_changes_results(small_folder: Path, tmp_
     again = write_small_model(tmp_path / "again")
     assert again.model_id == load_config(small_folder).model_id
     tagger = RamTagger.load(small_folder, "cpu")
-    parts = (tagger.network, tagger.clip.network, tagger.labels, tagger.bank)
-    assert save_model_folder(tmp_path / "copy", again, *parts).model_id == again.model_id
+    parts = ModelParts(again, tagger.network, tagger.clip.network, tagger.labels, tagger.bank)
+    assert save_model_folder(tmp_path / "copy", parts).model_id == again.model_id
     renamed = replace(tagger.labels, names=("lynx", *tagger.labels.names[1:]))
-    parts = (tagger.network, tagger.clip.network, renamed, tagger.bank)
-    assert save_model_folder(tmp_path / "renamed", again, *parts).model_id != again.model_id
+    parts = replace(parts, labels=renamed)
+    assert save_model_folder(tmp_path / "renamed", parts).model_id != again.model_id
     halved = write_small_model(tmp_path / "halved", half=True)
     assert halved.model_id != again.model_id
     assert halved.name == again.name

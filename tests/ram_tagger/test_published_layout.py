@@ -88,6 +88,27 @@ def test_a_missing_parameter_is_named(weights: dict[str, Tensor]):
         ram_from_checkpoint(weights)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "visual_encoder.layers.1.downsample.reduction.weight",
+        "visual_encoder.patch_embed.proj.weight",
+        "visual_encoder.norm.bias",
+        "wordvec_proj.weight",
+        "tagging_head.encoder.layer.0.crossattention.self.query.weight",
+        "tagging_head.encoder.layer.1.crossattention.output.dense.bias",
+        "tagging_head.encoder.layer.1.crossattention.output.LayerNorm.bias",
+        "tagging_head.encoder.layer.1.intermediate.dense.bias",
+        "tagging_head.encoder.layer.1.output.dense.bias",
+        "tagging_head.encoder.layer.1.output.LayerNorm.bias",
+    ],
+)
+def test_a_missing_parameter_is_named_as_it_was_published(weights: dict[str, Tensor], name: str):
+    del weights[name]
+    with pytest.raises(CheckpointError, match=rf"[ :]{re.escape(name)}( |;)"):
+        ram_from_checkpoint(weights)
+
+
 def test_missing_descriptions_are_named(weights: dict[str, Tensor]):
     del weights["label_embed"]
     with pytest.raises(CheckpointError, match="label_embed"):
