@@ -36,52 +36,56 @@ class Site:
         return ModelFile("weights.pth", self.url(), hashlib.sha256(content).hexdigest(), size)
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers as its site says."""
+
+    site: Site
+
+    def do_GET(self) -> None:
+        self.site.requests.append({name.lower(): value for name, value in self.headers.items()})
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", self.site.url())
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        status = self.site.statuses.pop(0) if self.site.statuses else 0
+        if status >= 400:
+            self.send_error(status)
+            return
+        self.answer()
+
+    def answer(self) -> None:
+        start, size = 0, len(self.site.content)
+        wanted = self.headers.get("Range")
+        same = self.headers.get("If-Range") in (None, self.site.etag)
+        if wanted and self.site.ranges and same:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if start >= size > 0:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{size}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(size - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        if self.site.etag:
+            self.send_header("ETag", self.site.etag)
+        self.end_headers()
+        end = start + self.site.drop_after.pop(0) if self.site.drop_after else size
+        self.wfile.write(self.site.content[start:end])
+        self.close_connection = True
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     site = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            site.requests.append({name.lower(): value for name, value in self.headers.items()})
-            if self.path == "/moved":
-                self.send_response(302)
-                self.send_header("Location", site.url())
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            status = site.statuses.pop(0) if site.statuses else 0
-            if status >= 400:
-                self.send_error(status)
-                return
-            self.answer()
-
-        def answer(self) -> None:
-            start, size = 0, len(site.content)
-            wanted = self.headers.get("Range")
-            same = self.headers.get("If-Range") in (None, site.etag)
-            if wanted and site.ranges and same:
-                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= size > 0:
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{size}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(size - start))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-            if site.etag:
-                self.send_header("ETag", site.etag)
-            self.end_headers()
-            end = start + site.drop_after.pop(0) if site.drop_after else size
-            self.wfile.write(site.content[start:end])
-            self.close_connection = True
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"site": site}))
     site.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

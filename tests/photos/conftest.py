@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from following import Follow, Follower
 
 NOBODY = 65534
 
@@ -37,3 +38,27 @@ def as_ordinary_user() -> Callable[[], AbstractContextManager[None]]:
                 os.seteuid(0)
 
     return ordinary
+
+
+@pytest.fixture
+def follow() -> Iterator[Follow]:
+    followers: list[Follower] = []
+
+    def begin(*folders: Path, excludes: tuple[str, ...] = (), polling: bool = False) -> Follower:
+        followers.append(Follower(list(folders), list(excludes), polling))
+        return followers[-1]
+
+    yield begin
+    for follower in followers:
+        follower.close()
+
+
+@pytest.fixture(params=["events", "polling"])
+def polling(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "polling")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    return tmp_path / "photos"
