@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from photoindex.photo import FileStamp, FileState, FoundFile, PhotoFacts, Source
-from photoindex.tagger import Analysis, Concept, Floats, LabelEmbeddings
-from photoindex.tagger import Ids as Ids  # part of the records that are handed out
+from photoindex.tagger import Analysis, Concept, Floats, Ids, LabelEmbeddings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import Ids, PhotoFilter
+from photoindex.catalog.records import PhotoFilter
 from photoindex.search.relevance import NoiseFloor
-from photoindex.tagger import Floats, LabelEmbeddings
+from photoindex.tagger import Floats, Ids, LabelEmbeddings
 from photoindex.vectors.base import VectorIndex
 
 SHORTLIST = 200

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import Ids, PhotoFilter, PhotoTag, TagRecord
+from photoindex.catalog.records import PhotoFilter, PhotoTag, TagRecord
 from photoindex.concept_file import DEFAULT_THRESHOLD
 from photoindex.errors import QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
@@ -23,7 +23,7 @@ from photoindex.search.relevance import (
 )
 from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.search.understanding import Plan, tags_named_in, understand
-from photoindex.tagger import Concept, Floats, LabelEmbeddings, Tagger
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Tagger
 from photoindex.vectors.base import VectorIndex
 
 DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
