@@ -272,8 +272,12 @@ class Library:
 
     def photo(self, path: Path) -> PhotoRecord:
         """The photo that a file holds. Raises NothingFound."""
-        found = self._catalog.photos.at(absolute(path))
+        where = absolute(path)
+        found = self._catalog.photos.at(where)
         if found is None:
+            known = self._catalog.files.at(where)
+            if known is not None and known.failure:
+                raise NothingFound(f"{path} could not be read: {known.failure}")
             raise NothingFound(f"no photo {path} in this library: index its folder first")
         return found
 

@@ -81,3 +81,9 @@ def test_a_tag_is_a_name(indexed: Command, pictures: Path) -> None:
     for name in (" ", "\x1b[31mred", "x" * 300):
         assert "printable" in indexed("tag", pictures / "zoo/panda.webp", name, code=2).err
     indexed("tag", pictures / "zoo/panda.webp", code=2)
+
+
+def test_tags_of_an_unreadable_file_say_why(indexed: Command, pictures: Path) -> None:
+    outcome = indexed("tags", pictures / "broken.jpg", code=1)
+    assert "broken.jpg could not be read: " in outcome.err
+    assert "index its folder" not in outcome.err
