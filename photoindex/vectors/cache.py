@@ -146,7 +146,7 @@ class VectorCache:
             except FileNotFoundError:
                 return None
             except (OSError, UnicodeDecodeError) as error:
-                _log.warning("%s cannot be read, building it again: %s", sidecar, error)
+                _log.warning("%s cannot be read, building it again: %s", sidecar, _reason(error))
                 return None
             try:
                 return _checked(path, Sidecar.parse(text), model_id)
@@ -154,7 +154,8 @@ class VectorCache:
                 time.sleep(_BETWEEN_RENAMES)
                 if _text_of(sidecar) != text:
                     continue  # another process has just put a newer pair in place
-                _log.warning("%s is not used, building it again: %s", path, error)
+                if not isinstance(error, FileNotFoundError):
+                    _log.warning("%s is not used, building it again: %s", path, _reason(error))
                 return None
 
     def _catch_up(self, held: _Held, model_id: str, state: State) -> int | None:
@@ -220,7 +221,9 @@ class VectorCache:
                 card.replace(path.with_suffix(".json"))
             self._clear_others(model_id)
         except OSError as error:
-            _log.warning("%s cannot be saved, the next search makes it again: %s", path, error)
+            _log.warning(
+                "%s cannot be saved, the next search makes it again: %s", path, _reason(error)
+            )
 
     def _clear_others(self, model_id: str) -> None:
         """The files of models that are not kept, the sidecar first: alone it would be damage."""
@@ -270,6 +273,11 @@ def _sum(path: Path) -> tuple[int, int]:
             size += len(chunk)
             checksum = zlib.crc32(chunk, checksum)
     return size, checksum
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why, without the path that a system error repeats."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _text_of(path: Path) -> str | None:

@@ -255,3 +255,24 @@ def test_what_a_killed_process_left_is_cleared(cache: VectorCache, catalog: Cata
     os.utime(left, (long_ago, long_ago))
     cache.open(MODEL)
     assert not left.exists() and fresh.exists()
+
+
+def test_a_missing_file_is_nothing_to_warn_of(
+    cache: VectorCache, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.open(MODEL)
+    cache.path(MODEL).unlink()
+    assert_true(cache.open(MODEL), catalog)
+    assert not caplog.records
+
+
+def test_a_warning_names_its_file_once(
+    cache: VectorCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.open(MODEL)
+    cache.path(MODEL).unlink()
+    cache.path(MODEL).mkdir()
+    cache.open(MODEL)
+    first = caplog.messages[0]
+    assert first.endswith("building it again: Is a directory")
+    assert first.count(str(cache.path(MODEL))) == 1
