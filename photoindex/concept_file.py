@@ -14,6 +14,7 @@ from photoindex.tagger import Concept
 DEFAULT_THRESHOLD = 0.5
 LARGEST_FILE = 64 * 1024 * 1024  # bytes
 MOST_DESCRIPTIONS = 1000
+_LONGEST_NAME = 200  # characters
 _FIELDS = {"descriptions", "threshold", "zh"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -75,13 +76,16 @@ def _concept(name: str, value: Any) -> Concept:
     clean = " ".join(name.split())
     if not clean:
         raise ConceptError("a concept has an empty name: give it one")
-    if not clean.isprintable() or len(clean) > 200:
-        raise ConceptError(f"concept {clean[:60]!a}: not a name (200 printable characters)")
+    if not clean.isprintable() or len(clean) > _LONGEST_NAME:
+        raise ConceptError(
+            f'concept "{_short(clean)}": not a name: '
+            f"write at most {_LONGEST_NAME} printable characters"
+        )
     if isinstance(value, Mapping):
         unknown = sorted(set(value) - _FIELDS)
         if unknown:
             raise ConceptError(
-                f'concept "{clean}": unknown field "{unknown[0]}"; known are '
+                f'concept "{clean}": unknown field "{_short(unknown[0])}"; known are '
                 "descriptions, threshold, zh"
             )
         return Concept(
@@ -115,8 +119,14 @@ def _chinese(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if not _is_text(value):
-        raise ConceptError(f'concept "{name}": zh must be a text')
+        raise ConceptError(f'concept "{name}": zh must be a text: write a name or leave it out')
     return str(value).strip()
+
+
+def _short(name: str) -> str:
+    """A name of any length and content, for a message of one line."""
+    begin = name if len(name) <= 40 else name[:40] + "…"
+    return begin if begin.isprintable() else ascii(begin)[1:-1]
 
 
 def _is_text(value: Any) -> bool:
@@ -129,7 +139,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ConceptError(f'"{twice}" stands there twice: keep one')
+        raise ConceptError(f'"{_short(twice)}" stands there twice: keep one')
     return table
 
 
