@@ -229,6 +229,10 @@ class TaggerPlugin(Protocol):
         """The model in a folder, ready to run. Raises ModelError."""
         ...
 
+    def recognises(self, source: Path) -> bool:
+        """Whether a file or folder looks like what `build` takes, judged by names alone."""
+        ...
+
     def build(self, source: Path, folder: Path, name: str) -> None:
         """Turn published files (a file, or a folder of a source's files) into a model folder.
 

@@ -102,6 +102,10 @@ class RamPlusPlugin:
         with _translated():
             return RamPlusTagger(RamTagger.load(folder, options.device, options.precision))
 
+    def recognises(self, source: Path) -> bool:
+        """A `.pth`, or a folder with one."""
+        return source.suffix.lower() == ".pth" or any(source.glob("*.pth"))
+
     def build(self, source: Path, folder: Path, name: str) -> None:
         """A model folder from a `.pth` with its tag lists and CLIP weights beside it."""
         from ram_tagger.convert import convert, weights_in

@@ -42,17 +42,17 @@ def is_model_folder(folder: Path) -> bool:
 
 
 def build_model(source: Path, folder: Path, name: str) -> None:
-    """Turn published files into a model folder, by the first plugin that can.
+    """Turn published files into a model folder, by the first plugin that knows their kind.
 
-    Raises ModelError with what each plugin missed.
+    Raises ModelError.
     """
-    refusals: list[str] = []
     for plugin in plugins():
-        try:
+        if plugin.recognises(source):
             return plugin.build(source, folder, name)
-        except ModelError as error:
-            refusals.append(f"{plugin.name}: {error}")
-    raise ModelError(f"no model can be made of {source}; " + "; ".join(refusals))
+    raise ModelError(
+        f"no model can be made of {source}: give a RAM++ .pth, a folder with one, "
+        "or a vocabulary (a .txt of one tag a line)"
+    )
 
 
 def _plugin_of(folder: Path, candidates: Sequence[TaggerPlugin]) -> TaggerPlugin:

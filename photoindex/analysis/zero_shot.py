@@ -143,11 +143,13 @@ class ZeroShotPlugin:
             )
         return ZeroShotTagger(options.open_model(borrowed), read_vocabulary(folder / VOCABULARY))
 
+    def recognises(self, source: Path) -> bool:
+        """A text file, or a folder that is such a model already."""
+        return source.suffix.lower() == ".txt" or self.accepts(source)
+
     def build(self, source: Path, folder: Path, name: str) -> None:
         """A model folder from a vocabulary file, or a folder that is one already."""
         listed = source / VOCABULARY if source.is_dir() else source
-        if listed.suffix != ".txt":
-            raise ModelError("expected a vocabulary: a .txt of one tag a line")
         read_vocabulary(listed)
         folder.mkdir(parents=True, exist_ok=True)
         config = json.dumps({"clip": _borrowed(listed)})
@@ -159,8 +161,10 @@ def read_vocabulary(path: Path) -> tuple[TagName, ...]:
     """Tags from a file of one a line, `name` or `name<TAB>Chinese name`. Raises ModelError."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"the vocabulary {path} cannot be read: save it as UTF-8 text") from error
+    except OSError as error:
+        raise ModelError(f"the vocabulary {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"the vocabulary {path} is not UTF-8: save it as UTF-8 text") from error
     tags: dict[str, TagName] = {}
     for line in lines:
         name, _, chinese = (part.strip() for part in line.partition("\t"))

@@ -96,3 +96,21 @@ def test_where_there_is_no_network_it_says_what_to_do(
     for part in (".pth", "497c178836ba", "photoindex models import"):
         assert part in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("weights.pth", b"damaged", "no whole checkpoint"),
+        ("notes.pdf", b"%PDF", "give a RAM++ .pth, a folder with one, or a vocabulary"),
+        ("words.txt", b"caf\xe9\n", "not UTF-8"),
+    ],
+)
+def test_an_import_that_fails_speaks_of_what_was_given(
+    empty: Command, own_models: list[str], tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    refused = empty("models", "import", tmp_path / name, *own_models, code=3).err
+    assert said in refused
+    assert "clip-zero-shot" not in refused
+    assert refused.count("\n") == 1
