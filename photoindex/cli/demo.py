@@ -17,7 +17,7 @@ from photoindex.cli.progress import Meter, meter
 from photoindex.cli.session import session_of
 from photoindex.cli.tables import print_lines
 from photoindex.cli.wording import shown, summary
-from photoindex.demo.tour import MODEL, SEARCHES, SHOWN, TAGGED, Tour, lay_out
+from photoindex.demo.tour import COMBINED, MODEL, SEARCHES, SHOWN, TAGGED, Tour, lay_out
 
 if TYPE_CHECKING:
     from photoindex.library import Library
@@ -46,6 +46,7 @@ def demo(
         _tags(library, tour)
         _searches(library, tour)
         _concepts(library, tour, progress)
+        _two_things(library, tour)
     _how_to_go_on(tour)
 
 
@@ -80,6 +81,11 @@ def _concepts(library: Library, tour: Tour, progress: Meter) -> None:
         _search(library, query, tour)
 
 
+def _two_things(library: Library, tour: Tour) -> None:
+    _title(f"photoindex search {shlex.quote(COMBINED)}")
+    _search(library, COMBINED, tour)
+
+
 def _search(library: Library, query: str, tour: Tour) -> None:
     from photoindex.library import SearchOptions
 
@@ -111,6 +117,7 @@ def _examples(command: str, tour: Tour) -> Sequence[str]:
         f"  {command} search animal -tag:cat after:2024",
         f"  {command} tag {photo} favourite",
         f"  {command} concepts",
+        f"  {command} concepts threshold umbrella 0.95",
         f"  {command} status",
     ]
 

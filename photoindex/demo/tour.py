@@ -16,6 +16,8 @@ TAGGED = ("holidays/beach-trip-03.jpg", "home/birthday-2022.jpg", "zoo/lions.jpg
 """Pictures whose tags are shown."""
 SEARCHES = ("cat", "狗", "birthday party with a cake")
 """A tag, a tag in Chinese, and free text."""
+COMBINED = "a cat on a beach"
+"""A search about two things, after the concepts."""
 SHOWN = 5
 """Hits that each search prints at most."""
 
