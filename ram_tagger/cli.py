@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from photoindex.concept_file import read_concepts
 from photoindex.errors import ConceptError
@@ -115,13 +117,26 @@ def _shown(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def _usage(error: TyperException) -> str:
+    """One line; a bare `ram-tagger` shows the help instead."""
+    text, context = error.format_message(), getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return text
+    where = context.command_path if context else "ram-tagger"
+    text = re.sub(r"Input should be a valid number, .*", "give a number, such as 0.5", text)
+    return f"ram-tagger: {text.replace(': Value error, ', ': ').rstrip('.')} ({where} -h)"
+
+
 def main() -> None:
     """Run the command; errors become one line on stderr and exit code 2 or 3."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that cannot write Chinese is no failure
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        sys.exit(app(prog_name="ram-tagger", standalone_mode=False))
+    except TyperException as error:
+        sys.stderr.write(_usage(error) + "\n")
+        sys.exit(error.exit_code)
     except ConceptError as error:
         sys.stderr.write(f"ram-tagger: {error}\n")
         sys.exit(2)

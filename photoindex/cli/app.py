@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from photoindex.cli import (
     concepts,
@@ -20,7 +21,7 @@ from photoindex.cli import (
     searching,
     tagging,
 )
-from photoindex.cli.grammar import AnywhereGroup, QueryCommand
+from photoindex.cli.grammar import AnywhereGroup, QueryCommand, usage_line
 from photoindex.cli.session import Session
 from photoindex.cli.wording import shown
 from photoindex.errors import PhotoindexError
@@ -97,11 +98,14 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_LinesOnStderr()])
     try:
         try:
-            app(prog_name="photoindex")
+            sys.exit(app(prog_name="photoindex", standalone_mode=False))
         finally:
             sys.stdout.flush()
     except PhotoindexError as error:
         typer.echo(f"photoindex: {shown(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    except TyperException as error:
+        typer.echo(usage_line(error, "photoindex"), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from photoindex.cli import documents, render
+from photoindex.cli.grammar import NumberCommand
 from photoindex.cli.options import AsJson, Device, Precision
 from photoindex.cli.progress import meter
 from photoindex.cli.session import session_of
@@ -76,7 +77,9 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         render.concept(record)
 
 
-@commands.command(epilog="Example: photoindex concepts threshold snow leopard 0.65")
+@commands.command(
+    cls=NumberCommand, epilog="Example: photoindex concepts threshold snow leopard 0.65"
+)
 def threshold(
     context: typer.Context,
     name: Name,

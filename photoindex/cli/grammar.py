@@ -6,11 +6,37 @@ import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from photoindex.cli.wording import shown
 
 GLOBAL_OPTIONS = ("--library", "--models-folder")
 _FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
 _UNWANTED = re.compile(r"-([a-zA-Z][^\W\d_]|[^\W\d_a-zA-Z]|\")")
 """A dash and a word, of which no short option has more than its first letter."""
+
+
+_WANTED = {
+    "Input should be a valid number, .*": "give a number, such as 0.5",
+    "Input should be a valid integer, .*": "give a whole number, such as 20",
+    "Value error, ": "",
+}
+_NEGATIVE = re.compile(r"-\.?\d")
+
+
+def usage_line(error: TyperException, program: str) -> str:
+    """A usage error as one line that ends with how to learn more.
+
+    A group without a command shows its help, which is as long as it is.
+    """
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return error.format_message()
+    text = error.format_message()
+    for wanted, wording in _WANTED.items():
+        text = re.sub(wanted, wording, text)
+    command = context.command_path if context else program
+    return shown(f"{program}: {text.rstrip('.')} ({command} -h)")
 
 
 class AnywhereGroup(TyperGroup):
@@ -30,6 +56,17 @@ class QueryCommand(TyperCommand):
         filters = [word for word in args[:end] if _UNWANTED.match(word)]
         others = [word for word in args[:end] if word not in filters]
         return super().parse_args(ctx, [*others, "--", *args[end + 1 :], *filters])
+
+
+class NumberCommand(TyperCommand):
+    """A command that takes a negative number for a value, to say what is wrong with it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take such a number behind `--`."""
+        if "--" in args:
+            return super().parse_args(ctx, args)
+        numbers = [word for word in args if _NEGATIVE.match(word)]
+        return super().parse_args(ctx, [*(w for w in args if w not in numbers), "--", *numbers])
 
 
 def hoisted(args: list[str]) -> list[str]:

@@ -64,7 +64,10 @@ def test_a_threshold_changes_at_once(photoindex: Command, concepts: Path) -> Non
     matches = [int(line.split(": ")[1].split()[0]) for line in (strict, loose)]
     assert matches[0] < matches[1]
     assert "between 0 and 1" in photoindex("concepts", "threshold", "zebra", "1.5", code=2).err
-    photoindex("concepts", "threshold", "zebra", "often", code=2)
+    for value in ("often", "0,5", "-1"):
+        refused = photoindex("concepts", "threshold", "zebra", value, code=2).err
+        assert "give a number" in refused
+        assert refused.count("\n") == 1
 
 
 def test_concepts_as_json(photoindex: Command, concepts: Path) -> None:

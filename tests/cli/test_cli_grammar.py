@@ -1,6 +1,7 @@
 """What the command line makes of words that Typer alone would take otherwise."""
 
 import pytest
+from typed import Command
 
 from photoindex.cli.grammar import hoisted, joined
 
@@ -34,3 +35,17 @@ def test_the_shells_words_make_one_query(words: list[str], query: str) -> None:
 )
 def test_global_options_may_stand_anywhere(given: list[str], understood: list[str]) -> None:
     assert hoisted(given) == understood
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["serch"], "photoindex: No such command 'serch'. Did you mean 'search'? (photoindex -h)"),
+        (["search", "--qqq"], "photoindex: No such option: --qqq (photoindex search -h)"),
+        (["--models-folder"], "photoindex: Option '--models-folder' requires an argument"),
+    ],
+)
+def test_wrong_usage_is_one_line(empty: Command, words: list[str], line: str) -> None:
+    outcome = empty(*words, code=2)
+    assert outcome.err.startswith(line)
+    assert outcome.err.count("\n") == 1
