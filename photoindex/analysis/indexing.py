@@ -79,7 +79,7 @@ class Indexer:
         if self._is_away(folder, found):
             count = self._catalog.folders.set_online(folder, online=False)
             _log.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
-            return Tally()
+            return Tally(offline=count)
         device = self._device_of(folder)
         self._catalog.folders.remember(folder, folder.stat().st_dev)
         known = self._catalog.files.under(folder)
@@ -107,12 +107,11 @@ class Indexer:
         missing = [record for record in found.gone if not is_below(record.path, unreadable)]
         self._catalog.files.move(found.moved)
         self._catalog.files.restamp([*found.back, *found.renumbered])
-        deleted = self._let_go(missing, device)
-        seen = Tally(linked=len(found.moved) + len(found.back), deleted=deleted)
-        return seen + self._analyse(found.unread)
+        seen = Tally(moved=len(found.moved), back=len(found.back))
+        return seen + self._let_go(missing, device) + self._analyse(found.unread)
 
-    def _let_go(self, missing: Sequence[FileRecord], device: int | None = None) -> int:
-        """Mark missing files as deleted, or offline with their disk. Returns how many deleted.
+    def _let_go(self, missing: Sequence[FileRecord], device: int | None = None) -> Tally:
+        """Mark missing files as deleted, or offline with their disk.
 
         device: of the watched folder, which is there: what lay on it is not on a disk unmounted,
         though a disk may have another number since the machine was started again.
@@ -121,16 +120,19 @@ class Indexer:
         gone = [record.path for record in missing if record.path not in away]
         self._catalog.files.mark_offline(sorted(away))
         self._catalog.files.mark_deleted(gone)
-        return len(gone)
+        return Tally(deleted=len(gone), offline=len(away))
 
     def _apply(self, change: Changes) -> Tally:
         """Record what happened, in the order that the watcher asks for."""
         moves, renamed = self._told_moves(change)
         self._catalog.files.move(moves)
         missing = [record for path in change.gone for record in self._present_at(path)]
-        tally = Tally(linked=len(moves), deleted=self._let_go(missing))
-        touched = sorted({*change.touched, *renamed})
-        tally += self._analyse([file for path in touched if (file := self._news(path))])
+        tally = Tally(moved=len(moves)) + self._let_go(missing)
+        news = [news for path in sorted({*change.touched, *renamed}) if (news := self._news(path))]
+        unread = [file for file, read in news if read]
+        back = [file for file, read in news if not read]
+        self._catalog.files.restamp(back)
+        tally += Tally(back=len(back)) + self._analyse(unread)
         if change.rescan:
             tally += self.catch_up(sorted(change.rescan))
         elif tally.analysed:
@@ -155,17 +157,15 @@ class Indexer:
         records = [known] if known is not None else self._catalog.files.under(path)
         return [record for record in records if record.state is FileState.PRESENT]
 
-    def _news(self, path: Path) -> FoundFile | None:
-        """A touched file if it has to be read; one that came back unchanged is just noted."""
+    def _news(self, path: Path) -> tuple[FoundFile, bool] | None:
+        """A touched file, and whether it has to be read or came back unchanged; None: neither."""
         stamp, known = stamp_of(path), self._catalog.files.at(path)
         if stamp is None:
             return None
         file = FoundFile(path, stamp)
         if known is None or not same_content(stamp, known.stamp):
-            return file
-        if known.state is not FileState.PRESENT:
-            self._catalog.files.restamp([file])
-        return None
+            return file, True
+        return None if known.state is FileState.PRESENT else (file, False)
 
     def _analyse_awaiting(self) -> Tally:
         """Photos that another model analysed and this one has not, then switch to this one."""

@@ -73,7 +73,13 @@ def duration(seconds: float) -> str:
 
 def summary(tally: Tally) -> str:
     """What a run did, in one line."""
-    parts = [f"{count(tally.analysed, 'photo')} analysed"]
+    parts = [f"{count(tally.analysed, 'photo')} analysed"] if tally.analysed else []
+    if tally.moved:
+        parts.append(f"{tally.moved:,} moved")
+    if tally.back:
+        parts.append(f"{tally.back:,} back")
+    if tally.offline:
+        parts.append(f"{tally.offline:,} offline")
     if tally.linked:
         parts.append(f"{count(tally.linked, 'file')} of known photos")
     if tally.failed:
@@ -82,7 +88,7 @@ def summary(tally: Tally) -> str:
         parts.append(f"{tally.deleted:,} gone")
     if tally.unsettled:
         parts.append(f"{tally.unsettled:,} still being written")
-    return ", ".join(parts)
+    return ", ".join(parts) or "0 photos analysed"
 
 
 def words(name: str) -> str:

@@ -18,7 +18,7 @@ def test_indexing_tells_what_it_did(empty: Command, pictures: Path) -> None:
     again = empty("index", pictures / "zoo", "--json")
     assert again.err == "0 photos analysed\n"
     assert again.document == dict.fromkeys(
-        ("analysed", "linked", "failed", "deleted", "unsettled"), 0
+        ("analysed", "linked", "failed", "deleted", "unsettled", "moved", "back", "offline"), 0
     )
 
 
@@ -56,7 +56,7 @@ def test_a_forgotten_folder_is_found_no_more_until_it_is_indexed_again(
     assert empty("index").err == "0 photos analysed\n"
     empty("search", "tag:Rex", code=1)
 
-    assert "0 photos analysed" in empty("index", tmp_path / "home").err
+    assert empty("index", tmp_path / "home").err == f"{files} back\n"
     assert empty("search", "tag:Rex", "--paths").lines == [str(tmp_path / "home/dog.jpg")]
 
 
@@ -151,8 +151,7 @@ def test_what_cannot_be_done_is_one_line(
     assert outcome.raw == b""
     assert message in outcome.err
     assert "Traceback" not in outcome.err
-    if "Usage" not in outcome.err:
-        assert outcome.err.count("\n") == 1
+    assert outcome.err.count("\n") == 1
 
 
 def test_a_real_process_says_the_same(empty: Command) -> None:
@@ -165,3 +164,22 @@ def test_a_real_process_says_the_same(empty: Command) -> None:
 def test_names_of_any_bytes_are_indexed(indexed: Command, pictures: Path) -> None:
     found = indexed("search", "in:" + str(pictures), "-n", "100", "-0").raw.split(b"\0")
     assert os.fsencode(pictures / ODD_NAME) in found
+
+
+def test_a_renamed_folder_counts_as_moved(empty: Command, tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED / "pictures/winter", tmp_path / "all/winter")
+    empty("index", tmp_path / "all", "--model", "sketch")
+    (tmp_path / "all/winter").rename(tmp_path / "all/snow")
+    assert empty("index").err == "2 moved\n"
+
+
+def test_an_absent_disk_is_offline_and_then_back(empty: Command, tmp_path: Path) -> None:
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    shutil.copytree(BUNDLED / "pictures/winter", disk)
+    empty("index", disk, "--model", "sketch")
+    disk.rename(away)
+    gone = empty("index", "--json")
+    assert gone.err.endswith("2 offline\n")
+    assert gone.document["offline"] == 2
+    away.rename(disk)
+    assert empty("index").err == "2 back\n"

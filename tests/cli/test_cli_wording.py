@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from photoindex.analysis.pipeline import Tally
 from photoindex.cli import documents
 from photoindex.cli.tables import Column, print_table
-from photoindex.cli.wording import count, duration, shown, size
+from photoindex.cli.wording import count, duration, shown, size, summary
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,10 @@ def test_json_text_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(out) == odd
     assert "猫" in out
     assert all(character.isprintable() for line in out.splitlines() for character in line)
+
+
+def test_a_run_is_summed_up_by_what_happened() -> None:
+    assert summary(Tally()) == "0 photos analysed"
+    assert summary(Tally(moved=8)) == "8 moved"
+    assert summary(Tally(back=9) + Tally(offline=9)) == "9 back, 9 offline"
+    assert summary(Tally(analysed=1, linked=1)) == "1 photo analysed, 1 file of known photos"
