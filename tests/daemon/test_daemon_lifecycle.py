@@ -149,7 +149,7 @@ def test_indexing_that_is_interrupted_keeps_what_was_done(place: Place) -> None:
         Image.new("RGB", (96, 96), colour).save(place.folder / f"{number:03}.png")
     indexing = place.start("index", place.folder, "--model", "sketch", "--device", "cpu")
     try:
-        until(lambda: place.status()["photos"] > 0, "nothing was indexed")
+        until(lambda: place.photos() > 0, "nothing was indexed")
         indexing.process.send_signal(signal.SIGINT)
         indexing.ends_with(130)
     finally:

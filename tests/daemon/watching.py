@@ -99,6 +99,14 @@ class Place:
             timeout=PATIENCE,
         )
 
+    def photos(self) -> int:
+        """How many photos the library has, none while it is only being made."""
+        answer = self.run("status", "--json")
+        if answer.returncode:
+            assert "no library in" in answer.stderr, answer.stderr
+            return 0
+        return int(json.loads(answer.stdout)["photos"])
+
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
         return document
