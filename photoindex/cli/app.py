@@ -23,8 +23,8 @@ from photoindex.cli import (
 )
 from photoindex.cli.grammar import AnywhereGroup, QueryCommand, usage_line
 from photoindex.cli.session import Session
-from photoindex.cli.wording import shown
 from photoindex.errors import PhotoindexError
+from photoindex.terminal.wording import shown
 
 app = typer.Typer(
     cls=AnywhereGroup,

@@ -10,11 +10,12 @@ import typer
 from photoindex.cli import documents, render
 from photoindex.cli.grammar import NumberCommand
 from photoindex.cli.options import AsJson, Device, Precision
-from photoindex.cli.progress import meter
 from photoindex.cli.session import session_of
-from photoindex.cli.tables import print_lines
-from photoindex.cli.wording import shown, words
 from photoindex.errors import UsageError
+from photoindex.terminal.json_output import print_json
+from photoindex.terminal.progress import meter
+from photoindex.terminal.tables import print_lines
+from photoindex.terminal.wording import shown, words
 
 Name = Annotated[list[str], typer.Argument(metavar="NAME", help="The concept's name.")]
 
@@ -39,7 +40,7 @@ def add_concept(
     ):
         records = library.add_concepts(file, progress)
     if as_json:
-        documents.print_json(documents.concepts(records))
+        print_json(documents.concepts(records))
     else:
         print_lines([render.matched(record) for record in records])
 
@@ -59,7 +60,7 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     with session_of(context).open_library() as library:
         records = library.concepts()
     if as_json:
-        documents.print_json(documents.concepts(records))
+        print_json(documents.concepts(records))
     elif records:
         render.concepts(records)
     else:
@@ -72,7 +73,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     with session_of(context).open_library() as library:
         record = library.concept(words(" ".join(name)))
     if as_json:
-        documents.print_json(documents.concept(record))
+        print_json(documents.concept(record))
     else:
         render.concept(record)
 
@@ -90,7 +91,7 @@ def threshold(
     with session_of(context).open_library() as library:
         record = library.set_concept_threshold(words(" ".join(name)), value)
     if as_json:
-        documents.print_json(documents.concept(record))
+        print_json(documents.concept(record))
     else:
         print_lines([render.matched(record)])
 
@@ -103,4 +104,4 @@ def remove(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         library.remove_concept(record.concept.name)
     typer.echo(f"{shown(record.concept.name)} removed", err=True)
     if as_json:
-        documents.print_json(documents.concept(record))
+        print_json(documents.concept(record))

@@ -13,11 +13,12 @@ import typer
 from platformdirs import user_data_path
 
 from photoindex.cli import render
-from photoindex.cli.progress import Meter, meter
+from photoindex.cli.outcome import summary
 from photoindex.cli.session import session_of
-from photoindex.cli.tables import print_lines
-from photoindex.cli.wording import shown, summary
 from photoindex.demo.tour import COMBINED, MODEL, SEARCHES, SHOWN, TAGGED, Tour, lay_out
+from photoindex.terminal.progress import Meter, meter
+from photoindex.terminal.tables import print_lines
+from photoindex.terminal.wording import shown
 
 if TYPE_CHECKING:
     from photoindex.library import Library

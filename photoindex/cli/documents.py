@@ -9,18 +9,14 @@ bytes as `\\xNN` in "path", and the exact bytes in base64 in "path_bytes".
 from __future__ import annotations
 
 import base64
-import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from photoindex.cli.wording import is_utf8, shown
+from photoindex.terminal.wording import is_utf8, shown
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import ModelState
@@ -38,19 +34,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-# What JSON allows in a text and a terminal should not be sent.
-_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def print_json(document: Document) -> None:
-    """One document on standard output."""
-    typer.echo(_steerless(json.dumps(document, ensure_ascii=False, indent=2)))
-
-
-def print_json_line(document: Document) -> None:
-    """One of many documents on standard output, a line each."""
-    typer.echo(_steerless(json.dumps(document, ensure_ascii=False)))
-
 
 def path(of: Path) -> Document:
     """A path whatever its bytes are."""
@@ -60,10 +43,6 @@ def path(of: Path) -> Document:
         "path": shown(of),
         "path_bytes": base64.b64encode(os.fsencode(of)).decode("ascii"),
     }
-
-
-def _steerless(text: str) -> str:
-    return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def photo(record: PhotoRecord) -> Document:

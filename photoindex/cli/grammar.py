@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from photoindex.cli.wording import shown
+from photoindex.terminal.wording import shown
 
 GLOBAL_OPTIONS = ("--library", "--models-folder")
 _FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")

@@ -11,11 +11,13 @@ import typer
 
 from photoindex.cli import documents
 from photoindex.cli.options import AsJson, AsJsonLines, Device, Exclude, Model, Precision
-from photoindex.cli.progress import Meter, meter
+from photoindex.cli.outcome import summary
 from photoindex.cli.session import session_of
-from photoindex.cli.signals import Stop, stop_on_signals
-from photoindex.cli.wording import count, shown, summary
 from photoindex.paths import absolute
+from photoindex.terminal.json_output import print_json, print_json_line
+from photoindex.terminal.progress import Meter, meter
+from photoindex.terminal.signals import Stop, stop_on_signals
+from photoindex.terminal.wording import count, shown
 
 if TYPE_CHECKING:
     from photoindex.library import Library
@@ -49,7 +51,7 @@ def index(
         interrupted = "" if stop.number is None else "interrupted: "
         typer.echo(f"{interrupted}{summary(tally)}", err=True)
     if as_json:
-        documents.print_json(documents.tally(tally))
+        print_json(documents.tally(tally))
     raise typer.Exit(stop.exit_code)
 
 
@@ -102,7 +104,7 @@ def forget(
         files = library.forget(folder)
     typer.echo(f"forgot {shown(absolute(folder))} with {count(files, 'file')}", err=True)
     if as_json:
-        documents.print_json(documents.forgotten(absolute(folder), files))
+        print_json(documents.forgotten(absolute(folder), files))
 
 
 def _follow(
@@ -114,7 +116,7 @@ def _follow(
         progress.clear()
         now, first = datetime.now().astimezone(), not caught_up
         if as_json and (first or any(astuple(tally))):
-            documents.print_json_line(documents.change(tally, now))
+            print_json_line(documents.change(tally, now))
         if first and not stop.event.is_set():
             caught_up = True
             where = shown(folders[0]) if len(folders) == 1 else count(len(folders), "folder")

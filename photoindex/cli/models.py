@@ -9,11 +9,12 @@ import typer
 
 from photoindex.cli import documents, render
 from photoindex.cli.options import AsJson
-from photoindex.cli.progress import meter
 from photoindex.cli.session import session_of
-from photoindex.cli.wording import shown
 from photoindex.config import DEFAULT_MODEL
 from photoindex.errors import UsageError
+from photoindex.terminal.json_output import print_json
+from photoindex.terminal.progress import meter
+from photoindex.terminal.wording import shown
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels
@@ -37,7 +38,7 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     default = session.settings().model or DEFAULT_MODEL
     states = session.installed_models().all()
     if as_json:
-        documents.print_json(documents.models(states, default))
+        print_json(documents.models(states, default))
     else:
         render.models(states, default)
 
@@ -77,4 +78,4 @@ def _print_arrived(installed: InstalledModels, name: str, folder: Path, as_json:
     typer.echo(f"{shown(name)} is in {shown(folder)}", err=True)
     if as_json:
         (state,) = (state for state in installed.all() if state.name == name)
-        documents.print_json(documents.model(state))
+        print_json(documents.model(state))

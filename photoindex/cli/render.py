@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photoindex.cli.tables import Column, print_lines, print_table
-from photoindex.cli.wording import count, shown, size
 from photoindex.photo import FileState, Source
+from photoindex.terminal.tables import Column, print_lines, print_table
+from photoindex.terminal.wording import count, shown, size
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import ModelState

@@ -7,6 +7,7 @@ import typer
 from photoindex.cli import documents, render
 from photoindex.cli.options import AsJson
 from photoindex.cli.session import session_of
+from photoindex.terminal.json_output import print_json
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
@@ -14,7 +15,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     with session_of(context).open_library() as library:
         figures, folders, where = library.status(), library.folders(), library.settings.library
     if as_json:
-        documents.print_json(documents.status(figures, folders, where))
+        print_json(documents.status(figures, folders, where))
     else:
         render.status(figures, folders, where)
 
@@ -27,7 +28,7 @@ def failures(context: typer.Context, as_json: AsJson = False) -> None:
     with session_of(context).open_library() as library:
         records = library.failures()
     if as_json:
-        documents.print_json(documents.failures(records))
+        print_json(documents.failures(records))
     elif records:
         render.failures(records)
     else:

@@ -15,6 +15,7 @@ from photoindex.cli.options import AsJson, Device, Precision
 from photoindex.cli.session import session_of
 from photoindex.errors import ExitCode, UsageError
 from photoindex.search.rank import Rank
+from photoindex.terminal.json_output import print_json
 
 if TYPE_CHECKING:
     from photoindex.search.results import SearchResult
@@ -70,7 +71,7 @@ def search(
         wanted = SearchOptions(limit, like, rank, min_probability, everything)
         result = library.search(text, wanted)
     if as_json:
-        documents.print_json(documents.search(text, like, rank.value, result))
+        print_json(documents.search(text, like, rank.value, result))
     elif paths or null:
         _print_paths(result, b"\0" if null else b"\n")
     else:

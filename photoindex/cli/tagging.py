@@ -10,7 +10,8 @@ import typer
 from photoindex.cli import documents, render
 from photoindex.cli.options import AsJson
 from photoindex.cli.session import session_of
-from photoindex.cli.wording import count, shown, words
+from photoindex.terminal.json_output import print_json
+from photoindex.terminal.wording import count, shown, words
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Files of photos.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The tag, the last of the words.")]
@@ -35,7 +36,7 @@ def tags(
         if photo is None:
             counts = library.tags(limit)
             if as_json:
-                documents.print_json(documents.tag_counts(counts))
+                print_json(documents.tag_counts(counts))
             elif counts:
                 render.tag_counts(counts)
             else:
@@ -43,7 +44,7 @@ def tags(
             return
         record, found = library.photo(photo), library.tags_of(photo, everything)
     if as_json:
-        documents.print_json(documents.photo_tags(record, found))
+        print_json(documents.photo_tags(record, found))
     elif found:
         render.photo_tags(found)
     else:
@@ -59,7 +60,7 @@ def tag(context: typer.Context, photos: Photos, name: Name, as_json: AsJson = Fa
         library.tag(photos, name)
     typer.echo(f"{count(len(photos), 'photo')} tagged {shown(words(name))}", err=True)
     if as_json:
-        documents.print_json(documents.tagged(words(name), photos))
+        print_json(documents.tagged(words(name), photos))
 
 
 def untag(context: typer.Context, photos: Photos, name: Name, as_json: AsJson = False) -> None:
@@ -71,4 +72,4 @@ def untag(context: typer.Context, photos: Photos, name: Name, as_json: AsJson = 
         library.untag(photos, name)
     typer.echo(f"{shown(words(name))} taken off {count(len(photos), 'photo')}", err=True)
     if as_json:
-        documents.print_json(documents.tagged(words(name), photos))
+        print_json(documents.tagged(words(name), photos))

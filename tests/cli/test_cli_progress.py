@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from photoindex.cli.progress import LINE_EVERY, LineMeter, meter
+from photoindex.terminal.progress import LINE_EVERY, LineMeter, meter
 
 
 class Clock:

@@ -14,8 +14,10 @@ from rich.cells import cell_len
 
 from photoindex.analysis.pipeline import Tally
 from photoindex.cli import documents
-from photoindex.cli.tables import Column, print_table
-from photoindex.cli.wording import count, duration, shown, size, summary
+from photoindex.cli.outcome import summary
+from photoindex.terminal.json_output import print_json
+from photoindex.terminal.tables import Column, print_table
+from photoindex.terminal.wording import count, duration, shown, size
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_path_of_any_bytes_survives_json(name: bytes) -> None:
 
 def test_json_text_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     odd = {"path": "a\x1b[2J\x9b\u202e\n猫"}
-    documents.print_json(odd)
+    print_json(odd)
     out = capsys.readouterr().out
     assert json.loads(out) == odd
     assert "猫" in out

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from standins import Parity, read_recipe, write_small_model, write_tag_lists
 
-from ram_tagger.cli import app
+from ram_tagger.cli.app import app
 from ram_tagger.predict import RamTagger
 
 

@@ -13,7 +13,7 @@ from standins import Parity
 from torch import Tensor
 
 from photoindex.tagger import Concept, ImageTokens
-from ram_tagger.cli import app
+from ram_tagger.cli.app import app
 from ram_tagger.clip import Tokenizer
 from ram_tagger.config import ClipConfig
 from ram_tagger.pixels import clip_pixels, ram_pixels

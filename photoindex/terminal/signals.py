@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-_NOTE = b"photoindex: ending; once more stops at once\n"
+_NOTE = b"ending; once more stops at once\n"
 
 
 @dataclass(slots=True)

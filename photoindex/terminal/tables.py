@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from photoindex.cli.wording import shown
+from photoindex.terminal.wording import shown
 
 GAP = "  "
 

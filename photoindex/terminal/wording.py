@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from photoindex.analysis.pipeline import Tally
 
 _SURROGATES = range(0xDC80, 0xDD00)  # bytes that are no UTF-8, as os.fsdecode keeps them
 _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -69,26 +65,6 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def summary(tally: Tally) -> str:
-    """What a run did, in one line."""
-    parts = [f"{count(tally.analysed, 'photo')} analysed"] if tally.analysed else []
-    if tally.moved:
-        parts.append(f"{tally.moved:,} moved")
-    if tally.back:
-        parts.append(f"{tally.back:,} back")
-    if tally.offline:
-        parts.append(f"{tally.offline:,} offline")
-    if tally.linked:
-        parts.append(f"{count(tally.linked, 'file')} of known photos")
-    if tally.failed:
-        parts.append(f'{tally.failed:,} unreadable ("photoindex failures" says why)')
-    if tally.deleted:
-        parts.append(f"{tally.deleted:,} gone")
-    if tally.unsettled:
-        parts.append(f"{tally.unsettled:,} still being written")
-    return ", ".join(parts) or "0 photos analysed"
 
 
 def words(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from photoindex.cli.wording import duration, size
+from photoindex.terminal.wording import duration, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

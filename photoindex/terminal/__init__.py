@@ -1,0 +1,1 @@
+"""What both commands show on a terminal, and how: tables, progress, words, JSON, signals."""

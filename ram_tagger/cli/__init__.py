@@ -1,0 +1,1 @@
+"""The command `ram-tagger`: one file for each group of commands."""
