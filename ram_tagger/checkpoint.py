@@ -75,21 +75,21 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     archives are read for their weights only (`ram_tagger.torchscript`). Half precision, which
     processors are slow at, is widened to float32. Raises CheckpointError.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}: give the path of a .pth or .safetensors")
-    try:
-        state = _read(path)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, error)) from error
-    except _DAMAGE as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_line}") from error
+    state = _read_safely(path)
     for key in ("model", "state_dict"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds no state dict: expected {{'model': state_dict}}")
     return {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}
+
+
+def read_tensor(path: Path) -> Tensor:
+    """The one tensor of a .pth, as published label embeddings are. Raises CheckpointError."""
+    tensor = _read_safely(path)
+    if not isinstance(tensor, Tensor):
+        raise CheckpointError(f"{path} holds no tensor of its own: it is not a label bank")
+    return tensor.float()
 
 
 def ram_from_checkpoint(
@@ -213,18 +213,27 @@ def load_labels(folder: Path) -> LabelSet:
 
 def read_labels(tags: Path, tags_zh: Path, thresholds: Path) -> LabelSet:
     """A vocabulary from three files of one line a tag. Raises CheckpointError, ShapeError."""
+    return LabelSet(read_lines(tags), read_lines(tags_zh), read_thresholds(thresholds))
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The lines of a vocabulary file, one a tag. Raises CheckpointError."""
     try:
-        names, names_zh, values = (
-            tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-            for path in (tags, tags_zh, thresholds)
-        )
-        limits = tuple(float(value) for value in values)
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"the tag lists cannot be read: {error}") from error
+        raise CheckpointError(f"the tag list {path} cannot be read: {error}") from error
+
+
+def read_thresholds(path: Path) -> tuple[float, ...]:
+    """Thresholds, one a line. Raises CheckpointError."""
+    try:
+        limits = tuple(float(line) for line in read_lines(path))
+    except ValueError as error:
+        raise CheckpointError(f"the thresholds {path} cannot be read: {error}") from error
     outside = [number for number, limit in enumerate(limits, 1) if not 0 <= limit <= 1]
     if outside:
-        raise CheckpointError(f"{thresholds}: line {outside[0]} is no threshold between 0 and 1")
-    return LabelSet(names, names_zh, limits)
+        raise CheckpointError(f"{path}: line {outside[0]} is no threshold between 0 and 1")
+    return limits
 
 
 def load_network(folder: Path, config: RamConfig) -> RamPlus:
@@ -247,6 +256,18 @@ def load_bank(folder: Path) -> LabelBank:
 def load_clip(folder: Path, config: ClipConfig) -> nn.Module:
     """The CLIP network of a model folder, memory-mapped. Raises CheckpointError."""
     return clip_from_checkpoint(read_checkpoint(folder / CLIP), config)
+
+
+def _read_safely(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: give the path of a .pth or .safetensors")
+    try:
+        return _read(path)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, error)) from error
+    except _DAMAGE as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_line}") from error
 
 
 def _read(path: Path) -> Any:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ram_tagger import checkpoint
 from ram_tagger.checkpoint import ModelParts
-from ram_tagger.config import ClipConfig, ModelConfig
+from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
 from ram_tagger.errors import CheckpointError
 from ram_tagger.labels import LabelSet
+from ram_tagger.published import infer_config
 
 PUBLISHED_TAGS = ("ram_tag_list.txt", "ram_tag_list_chinese.txt", "ram_tag_list_threshold.txt")
 PUBLISHED_CLIP = "ViT-B-16.pt"
 
 
 def read_published(
-    weights: Path, name: str, clip_weights: Path | None = None, tag_lists: Path | None = None
+    weights: Path,
+    name: str,
+    clip_weights: Path | None = None,
+    tag_lists: Path | None = None,
+    sizes: Callable[[RamConfig], RamConfig] = lambda own: own,
 ) -> ModelParts:
     """The model that published files make.
 
     weights: a RAM++ `.pth`; clip_weights: OpenAI's ViT-B/16 (`ViT-B-16.pt`, or the same as
     safetensors), by default beside the weights; tag_lists: the folder of the three published
-    vocabulary files, by default the weights' own. Raises CheckpointError, ShapeError.
+    vocabulary files, by default the weights' own; sizes: what to make of the weights' own sizes,
+    for another image size. Raises CheckpointError, ShapeError.
     """
     state = checkpoint.read_checkpoint(weights)
     clip_weights = clip_weights or _clip_beside(weights)
     labels = _published_labels(tag_lists or weights.parent)
-    network, embeddings = checkpoint.ram_from_checkpoint(state)
+    network, embeddings = checkpoint.ram_from_checkpoint(state, sizes(infer_config(state)))
     bank = checkpoint.label_bank(embeddings, len(labels))
     clip_config = ClipConfig()
     clip = checkpoint.clip_from_checkpoint(checkpoint.read_checkpoint(clip_weights), clip_config)

@@ -17,3 +17,7 @@ class ShapeError(RamTaggerError):
 
 class UnreadablePicture(RamTaggerError):
     """A path that holds no picture that can be read."""
+
+
+class RecipeError(RamTaggerError):
+    """A training recipe or its data that makes no sense; names the entry and what is wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +63,23 @@ class LabelBank:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> LabelBank:
         """The same bank elsewhere."""
         return LabelBank(self.embeddings.to(device=device, dtype=dtype), self.counts)
+
+    def chosen(self, rows: Sequence[int]) -> LabelBank:
+        """Some of the labels, in another order if so wished."""
+        parts = self.embeddings.split(self.counts.tolist())
+        return LabelBank(torch.cat([parts[row] for row in rows]), self.counts[list(rows)])
+
+    def first(self, descriptions: int) -> LabelBank:
+        """Every label with no more than so many of its descriptions, the first ones."""
+        parts = [p[:descriptions] for p in self.embeddings.split(self.counts.tolist())]
+        return LabelBank(torch.cat(parts), self.counts.clamp(max=descriptions))
+
+    def joined(self, other: LabelBank) -> LabelBank:
+        """The labels of both."""
+        return LabelBank(
+            torch.cat([self.embeddings, other.embeddings.to(self.embeddings)]),
+            torch.cat([self.counts, other.counts]),
+        )
 
     def weighted(self, glance: Tensor) -> Tensor:
         """Every label's descriptions, averaged by softmax(glance · description).

@@ -20,9 +20,8 @@ def ram_pixels(pictures: Sequence[Image.Image], config: RamConfig) -> Tensor:
 
     Returns (pictures, 3, image_size, image_size) float32, normalised.
     """
-    size = (config.image_size, config.image_size)
-    resized = [as_rgb(p).resize(size, Image.Resampling.BILINEAR) for p in pictures]
-    return _normalised(resized, config.mean, config.std)
+    squares = [squeezed(picture, config.image_size) for picture in pictures]
+    return _normalised(squares, config.mean, config.std)
 
 
 def clip_pixels(pictures: Sequence[Image.Image], config: ClipConfig) -> Tensor:
@@ -30,8 +29,24 @@ def clip_pixels(pictures: Sequence[Image.Image], config: ClipConfig) -> Tensor:
 
     Returns (pictures, 3, image_size, image_size) float32, normalised.
     """
-    cropped = [_middle_square(as_rgb(p), config.image_size) for p in pictures]
-    return _normalised(cropped, config.mean, config.std)
+    squares = [middle_square(picture, config.image_size) for picture in pictures]
+    return _normalised(squares, config.mean, config.std)
+
+
+def squeezed(picture: Image.Image, size: int) -> Image.Image:
+    """The whole picture as an RGB square: what RAM++ sees."""
+    return as_rgb(picture).resize((size, size), Image.Resampling.BILINEAR)
+
+
+def middle_square(picture: Image.Image, size: int) -> Image.Image:
+    """The middle of the picture as an RGB square: what CLIP sees."""
+    picture = _without_far_ends(as_rgb(picture))
+    width, height = picture.size
+    short = min(width, height)
+    scaled = (int(size * width / short), int(size * height / short))
+    picture = picture.resize(scaled, Image.Resampling.BICUBIC)
+    left, top = round((scaled[0] - size) / 2), round((scaled[1] - size) / 2)
+    return picture.crop((left, top, left + size, top + size))
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
@@ -43,16 +58,6 @@ def as_rgb(picture: Image.Image) -> Image.Image:
         upper = (np.asarray(picture) >> 8).astype(np.uint8)
         return Image.fromarray(upper).convert("RGB")
     return picture.convert("RGB")
-
-
-def _middle_square(picture: Image.Image, size: int) -> Image.Image:
-    picture = _without_far_ends(picture)
-    width, height = picture.size
-    short = min(width, height)
-    scaled = (int(size * width / short), int(size * height / short))
-    picture = picture.resize(scaled, Image.Resampling.BICUBIC)
-    left, top = round((scaled[0] - size) / 2), round((scaled[1] - size) / 2)
-    return picture.crop((left, top, left + size, top + size))
 
 
 def _without_far_ends(picture: Image.Image) -> Image.Image:
@@ -71,5 +76,13 @@ def _normalised(
     std: tuple[float, float, float],
 ) -> Tensor:
     bytes_ = torch.from_numpy(np.stack([np.asarray(p, dtype=np.uint8) for p in pictures]))
-    pixels = bytes_.permute(0, 3, 1, 2).float().div(255)  # B 3 H W
-    return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    return normalised(bytes_.permute(0, 3, 1, 2), mean, std)  # B 3 H W
+
+
+def normalised(
+    pixels: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
+    """(pictures, 3, height, width) uint8 to float32 as a network wants it, on the same device."""
+    middle = torch.tensor(mean, device=pixels.device).view(3, 1, 1)
+    deviation = torch.tensor(std, device=pixels.device).view(3, 1, 1)
+    return (pixels.float().div(255) - middle) / deviation

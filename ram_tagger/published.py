@@ -71,6 +71,14 @@ def translate(published: StateDict) -> dict[str, Tensor]:
     return {_rename(name): value for name, value in published.items()}
 
 
+def swin_names(state: StateDict) -> dict[str, Tensor]:
+    """A Swin checkpoint of its own in timm's names, whichever of the two layouts it has."""
+    if not any(name.startswith("layers.0.downsample.") for name in state):
+        return dict(state)
+    backbone = "encoder.backbone."
+    return {_rename(backbone + name).removeprefix(backbone): v for name, v in state.items()}
+
+
 def published_name(name: str) -> str:
     """What a published checkpoint calls a parameter of ours: `translate` the other way round."""
     stage = re.match(r"(encoder\.backbone\.layers)\.(\d+)\.downsample\.(.*)", name)

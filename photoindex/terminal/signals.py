@@ -39,8 +39,8 @@ def stop_on_signals() -> Iterator[Stop]:
     def ask(number: int, frame: FrameType | None) -> None:
         stop.number = number
         stop.event.set()
+        restore()  # first: a second signal may come at any moment
         os.write(2, _NOTE)  # a buffered write may not be interrupted by another one
-        restore()
 
     for number in earlier:
         signal.signal(number, ask)

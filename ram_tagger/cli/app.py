@@ -9,8 +9,8 @@ from io import TextIOWrapper
 import typer
 from typer.exceptions import TyperException
 
-from photoindex.errors import ConceptError
-from ram_tagger.cli import tagging
+from photoindex.errors import UsageError
+from ram_tagger.cli import describing, evaluating, labels, tagging, training
 from ram_tagger.errors import RamTaggerError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.command(epilog="Example: ram-tagger tag holiday.jpg --model-dir models/ram_plus --json")(
@@ -26,6 +27,23 @@ app.command(epilog="Example: ram-tagger tag holiday.jpg --model-dir models/ram_p
 )
 app.command(epilog="Example: ram-tagger convert ram_plus_swin_large_14m.pth models/ram_plus")(
     tagging.convert
+)
+app.command(epilog="Example: ram-tagger train sketch --out runs/sketch")(training.train)
+app.command(
+    epilog="Example: ram-tagger finetune tags.csv --model-dir models/ram_plus --out runs/mine"
+)(training.finetune)
+app.command(epilog="Example: ram-tagger recipes sketch > mine.toml")(training.recipes)
+app.command(epilog="Example: ram-tagger label-bank descriptions.json --clip ViT-B-16.pt")(
+    labels.label_bank
+)
+app.command(epilog="Example: ram-tagger describe 'tabby cat' hammock --llm llama3.1")(
+    describing.describe
+)
+app.command(epilog="Example: ram-tagger evaluate openimages_common_214 --scores scores.npz")(
+    evaluating.evaluate
+)
+app.command(epilog="Example: ram-tagger set-thresholds models/ram_plus tuned.txt")(
+    evaluating.set_thresholds
 )
 
 
@@ -49,7 +67,7 @@ def main() -> None:
     except TyperException as error:
         sys.stderr.write(_usage(error) + "\n")
         sys.exit(error.exit_code)
-    except ConceptError as error:
+    except UsageError as error:
         sys.stderr.write(f"ram-tagger: {error}\n")
         sys.exit(2)
     except RamTaggerError as error:

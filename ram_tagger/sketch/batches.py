@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ram_tagger.clip import UNKNOWN, Tokenizer
 from ram_tagger.config import ClipConfig
+from ram_tagger.predict import batched
 from ram_tagger.sketch.captions import (
     OPENINGS,
     Caption,
@@ -22,6 +26,7 @@ from ram_tagger.sketch.captions import (
 )
 from ram_tagger.sketch.scenes import Scene, make_scene, picture_at, scene_tags
 from ram_tagger.sketch.vocabulary import drawings, tags
+from ram_tagger.training.triplets import NOBODY, Share, Triplets, padded
 
 FORGOTTEN = 0.04
 """The part of the tokens that training hides, so that a word never seen does little harm."""
@@ -30,69 +35,70 @@ NONSENSE = ("parliament", "qzxv")
 
 
 @dataclass(frozen=True, slots=True)
-class SceneBatch:
-    """Scenes as tensors. Every picture has the same number of captions, one after another.
+class Scenes:
+    """Scenes without end as triplets; equal seeds give equal scenes.
 
-    After them may come captions that no picture owns.
+    Simple scenes show one drawing. With `captions` = 2 the second one is short. For `wrong`, a part
+    of the pictures, captions follow that no picture owns: most tell of a scene of the batch with
+    one drawing exchanged, some of unknown things. CLIP sees what the network sees.
     """
 
-    pixels: Tensor  # B 3 H W, uint8
-    tags: Tensor  # B C, float32, 0 or 1
-    texts: Tensor  # T L, token ids
-    own: Tensor  # B T, bool: which captions were written for which picture
-    holds: Tensor  # B T, bool: which captions are true of which picture
+    config: ClipConfig
+    seed: int
+    captions: int
+    simple: bool = False
+    wrong: float = 0.0
 
+    @property
+    def pictures(self) -> int:
+        """They never end."""
+        return 0
 
-class SceneBatches(IterableDataset[SceneBatch]):
-    """Endless batches; equal seeds give equal scenes.
+    def steps_from(self, step: int, share: Share) -> Iterator[Sequence[Triplets]]:
+        """This process's share of every step, drawn ahead by one background process."""
+        drawn = _Drawn(self, step, share)
+        return iter(DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=4))
 
-    Simple scenes show one drawing. With `captions` = 2 the second one is short. `wrong` captions
-    follow: most tell of a scene of the batch with one drawing exchanged, some of unknown things.
-    """
-
-    def __init__(
-        self,
-        config: ClipConfig,
-        seed: int,
-        size: int,
-        captions: int,
-        simple: bool = False,
-        wrong: int = 0,
-    ) -> None:
-        self.config, self.seed, self.size = config, seed, size
-        self.captions, self.simple, self.wrong = captions, simple, wrong
-
-    def __iter__(self) -> Iterator[SceneBatch]:
-        rng = np.random.default_rng(self.seed)
-        tokenize = Tokenizer(self.config)
-        names, known = tuple(drawings()), tuple(tags())
-        while True:
-            scenes = [
-                make_scene(rng, [names[int(rng.integers(len(names)))]] if self.simple else ())
-                for _ in range(self.size)
-            ]
-            captions = [c for scene in scenes for c in self._captions(rng, scene)]
-            captions += [wrong_caption(rng, scene) for scene in scenes[: self.wrong]]
-            pictures = [np.asarray(picture_at(s, self.config.image_size, rng)) for s in scenes]
-            ids = tokenize([c.text for c in captions])
-            own = torch.zeros(len(scenes), len(captions), dtype=torch.bool)
-            for i in range(self.size):
-                own[i, i * self.captions : (i + 1) * self.captions] = True
-            yield SceneBatch(
-                torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
-                tag_matrix(scenes, known),
-                _forget(ids, rng),
-                own,
-                _holding(scenes, captions),
-            )
-
-    def loader(self) -> Iterator[SceneBatch]:
-        """The batches, drawn ahead by one background process."""
-        return iter(DataLoader(self, batch_size=None, num_workers=1, prefetch_factor=4))
+    def draw(self, rng: Generator, size: int, tokenize: Tokenizer) -> Triplets:
+        """Scenes with every picture's captions one after another, then the wrong ones."""
+        names = tuple(drawings())
+        scenes = [
+            make_scene(rng, [names[int(rng.integers(len(names)))]] if self.simple else ())
+            for _ in range(size)
+        ]
+        captions = [c for scene in scenes for c in self._captions(rng, scene)]
+        captions += [wrong_caption(rng, scene) for scene in scenes[: round(size * self.wrong)]]
+        pictures = [np.asarray(picture_at(s, self.config.image_size, rng)) for s in scenes]
+        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+        owners = torch.full((len(captions),), NOBODY)
+        owners[: size * self.captions] = torch.arange(size).repeat_interleave(self.captions)
+        return Triplets(
+            pixels=pixels,
+            seen=pixels,
+            targets=tag_matrix(scenes, tuple(tags())),
+            texts=_forget(tokenize([c.text for c in captions]), rng),
+            owners=owners,
+            stated=padded([_numbers(caption.facts) for caption in captions]),
+            true=padded([_numbers(scene_facts(scene)) for scene in scenes]),
+        )
 
     def _captions(self, rng: Generator, scene: Scene) -> list[Caption]:
         shorts = [make_short_caption(rng, scene) for _ in range(self.captions - 1)]
         return [make_caption(rng, scene), *shorts]
+
+
+class _Drawn(IterableDataset[list[Triplets]]):
+    """One process's share of step after step, each drawn from a seed of its own."""
+
+    def __init__(self, scenes: Scenes, step: int, share: Share) -> None:
+        self._scenes, self._step, self._share = scenes, step, share
+
+    def __iter__(self) -> Iterator[list[Triplets]]:
+        tokenize, share = Tokenizer(self._scenes.config), self._share
+        for step in count(self._step):
+            rng = np.random.default_rng((self._scenes.seed, step, share.rank))
+            sizes = [len(part) for part in batched(range(share.own), share.at_once)]
+            yield [self._scenes.draw(rng, size, tokenize) for size in sizes]
 
 
 def wrong_caption(rng: Generator, scene: Scene) -> Caption:
@@ -114,9 +120,14 @@ def tag_matrix(scenes: Sequence[Scene], known: Sequence[str]) -> Tensor:
     return torch.tensor([[float(tag in t) for tag in known] for t in true])
 
 
-def _holding(scenes: Sequence[Scene], captions: Sequence[Caption]) -> Tensor:
-    facts = [scene_facts(scene) for scene in scenes]
-    return torch.tensor([[caption.facts <= true for caption in captions] for true in facts])
+def _numbers(facts: Iterable[str]) -> list[int]:
+    return sorted(map(_number, facts))
+
+
+@cache
+def _number(fact: str) -> int:
+    """The same number for the same fact in every process; never NOBODY."""
+    return int.from_bytes(hashlib.blake2b(fact.encode(), digest_size=7).digest(), "little")
 
 
 def _forget(ids: Tensor, rng: Generator) -> Tensor:

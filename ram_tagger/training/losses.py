@@ -45,6 +45,15 @@ def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return asymmetric_loss(logits, targets, gamma_negative=7.0)
 
 
+def keeping_loss(logits: Tensor, believed: Tensor) -> Tensor:
+    """Cross-entropy of (pictures, labels) logits to what another network believes; a sum.
+
+    believed: the same shape, probabilities. Least, but not 0, where both agree (learning without
+    forgetting, arXiv 1606.09282).
+    """
+    return F.binary_cross_entropy_with_logits(logits, believed, reduction="sum")
+
+
 def alignment_loss(logits: Tensor, own: Tensor, holds: Tensor | None = None) -> Tensor:
     """Image-text loss over a batch: each picture's own texts are right, the others wrong; a sum.
 
@@ -59,6 +68,7 @@ def alignment_loss(logits: Tensor, own: Tensor, holds: Tensor | None = None) -> 
 def distillation_loss(tokens: Tensor, clip_embeddings: Tensor) -> Tensor:
     """Mean absolute difference of the mean token and CLIP's embedding of the same picture.
 
-    tokens: (pictures, 1 + patches, width); clip_embeddings: (pictures, width), unit length.
+    tokens: (pictures, 1 + patches, width); clip_embeddings: (pictures, width), in the published
+    training of CLIP's own length.
     """
     return F.l1_loss(tokens[:, 0], clip_embeddings)

@@ -202,7 +202,7 @@ def test_a_threshold_that_is_no_probability_is_refused(folder: Path, line: str):
 
 def test_a_threshold_that_is_no_number_is_quoted(folder: Path):
     (folder / "thresholds.txt").write_text("0.5\n0.5\nmuch\n0.5\n", encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"tag lists cannot be read: .*much"):
+    with pytest.raises(CheckpointError, match=r"thresholds.txt cannot be read: .*much"):
         RamTagger.load(folder)
 
 

@@ -7,19 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ram_tagger.clip import UNKNOWN, Tokenizer
 from ram_tagger.sketch.album import pages, write_album
 from ram_tagger.sketch.backdrops import PAINTERS
-from ram_tagger.sketch.batches import NONSENSE, SceneBatches
+from ram_tagger.sketch.batches import NONSENSE, Scenes
 from ram_tagger.sketch.captions import make_caption, make_short_caption, scene_facts
 from ram_tagger.sketch.descriptions import describe
 from ram_tagger.sketch.recipe import sketch_config
 from ram_tagger.sketch.scenes import make_scene, render, scene_tags
 from ram_tagger.sketch.trial import make_trial, read_trial, write_trial
 from ram_tagger.sketch.vocabulary import BACKDROPS, drawings, held_out, tags
+from ram_tagger.training.triplets import NOBODY, Share, Triplets, holding
 
 pytestmark = pytest.mark.usefixtures("fonts")
 seeds = st.integers(0, 2**32 - 1)
@@ -100,23 +102,38 @@ def test_the_text_tower_knows_every_word_of_the_descriptions():
     assert (tokenize(["a zyzzyva"]) == UNKNOWN).any()
 
 
+def drawn(step: int, size: int, captions: int, wrong: float = 0.0) -> Triplets:
+    scenes = Scenes(sketch_config().clip, seed=5, captions=captions, wrong=wrong)
+    (batch,) = next(iter(scenes.steps_from(step, Share(size, size))))
+    return batch
+
+
 def test_a_batch_knows_which_captions_hold():
-    batches = iter(SceneBatches(sketch_config().clip, seed=5, size=32, captions=2))
-    batch = next(batches)
+    batch = drawn(step=0, size=32, captions=2)
     assert batch.pixels.shape == (32, 3, 96, 96)
-    assert batch.tags.shape == (32, len(tags()))
-    assert batch.own.shape == batch.holds.shape == (32, 64)
-    assert batch.holds[batch.own].all()
-    assert (batch.holds & ~batch.own).any()
-    again = next(iter(SceneBatches(sketch_config().clip, seed=5, size=32, captions=2)))
-    assert (batch.texts == again.texts).all()
+    assert batch.targets.shape == (32, len(tags()))
+    holds = holding(batch.stated, batch.true)
+    own = batch.owners.unsqueeze(0) == torch.arange(32).unsqueeze(1)
+    assert holds.shape == own.shape == (32, 64)
+    assert holds[own].all()
+    assert (holds & ~own).any()
+
+
+def test_every_step_is_drawn_from_its_own_seed():
+    scenes = Scenes(sketch_config().clip, seed=5, captions=1)
+    steps = scenes.steps_from(0, Share(4, 4))
+    one, two = next(steps)[0], next(steps)[0]
+    assert not torch.equal(one.pixels, two.pixels)
+    again = drawn(step=1, size=4, captions=1)
+    assert torch.equal(two.pixels, again.pixels)
+    assert torch.equal(two.texts, again.texts)
 
 
 def test_wrong_captions_belong_to_no_picture():
-    batch = next(iter(SceneBatches(sketch_config().clip, seed=5, size=24, captions=1, wrong=24)))
-    assert batch.own.shape == (24, 48)
-    assert not batch.own[:, 24:].any()
-    assert not batch.holds[:, 24:].all(dim=1).any()
+    batch = drawn(step=0, size=24, captions=1, wrong=1.0)
+    assert len(batch.owners) == 48
+    assert (batch.owners[24:] == NOBODY).all()
+    assert not holding(batch.stated, batch.true)[:, 24:].all(dim=1).any()
 
 
 def test_nothing_of_nonsense_is_known():

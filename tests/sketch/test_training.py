@@ -1,17 +1,15 @@
-"""The whole recipe runs, a few steps of each stage, and leaves a model folder that loads."""
+"""The whole recipe of the bundled model runs, a few steps of each stage, and its model loads."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 from PIL import Image
-from torch import nn
 
 from ram_tagger.predict import RamTagger
+from ram_tagger.sketch import ablation
 from ram_tagger.sketch.train import main
 from ram_tagger.sketch.vocabulary import tags
-from ram_tagger.training.loop import Progress, Schedule, train
+from ram_tagger.training.recipe import read_recipe
 
 
 def test_a_few_steps_make_a_model_folder(fonts, tmp_path, capsys):
@@ -21,25 +19,25 @@ def test_a_few_steps_make_a_model_folder(fonts, tmp_path, capsys):
     (prediction,) = tagger.predict([Image.new("RGB", (200, 100))])
     assert prediction.probabilities.shape == (len(tags()),)
     assert np.isclose(np.linalg.norm(prediction.embedding), 1, atol=1e-3)
+    assert 0.2 <= min(tagger.labels.thresholds) <= max(tagger.labels.thresholds) <= 0.95
 
 
-def test_the_loop_learns_reports_and_is_repeatable():
-    def run() -> tuple[nn.Linear, list[Progress]]:
-        torch.manual_seed(3)
-        line, reports = nn.Linear(2, 1), []
-        inputs = torch.randn(256, 2)
+def test_each_variant_of_the_ablation_differs_from_the_recipe_in_one_part():
+    recipe = read_recipe("sketch")
+    full, *others = ablation.variants(recipe).values()
+    assert full == recipe
+    for variant in others:
+        parts = [n for n, value in variant.to_json().items() if value != recipe.to_json()[n]]
+        assert len(parts) == 1
 
-        def losses_of(x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"error": (line(x).squeeze(1) - x @ torch.tensor([2.0, -1.0])).square().mean()}
 
-        batches = (inputs for _ in range(1000))
-        train(line, batches, losses_of, Schedule(120, rate=0.1, warm_up=10), reports.append)
-        return line, reports
-
-    (line, reports), (again, _) = run(), run()
-    assert line.weight.detach().flatten().tolist() == pytest.approx([2, -1], abs=0.2)
-    assert torch.equal(line.weight, again.weight)
-    assert [r.step for r in reports] == [50, 100, 120]
-    assert reports[-1].losses["error"] < reports[0].losses["error"]
-    assert reports[-1].seconds_left == 0
-    assert "120/120" in str(reports[-1])
+def test_a_variant_of_the_ablation_is_trained_and_measured(fonts, tmp_path, capsys):
+    arguments = ["--out", str(tmp_path), "--seeds", "0", "--steps", "2", "--threads", "1"]
+    ablation.main(arguments)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == list(
+        ablation.variants(read_recipe("sketch"))
+    )
+    for row in rows:
+        figures = [float(cell.split()[0]) for cell in row.split("|")[2:-1]]
+        assert all(0 < figure < 1 for figure in figures)

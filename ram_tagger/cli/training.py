@@ -1,0 +1,205 @@
+"""`train`, `finetune` and `recipes`: teaching a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from photoindex.concept_file import read_concepts
+from photoindex.terminal.json_output import print_json, print_json_line
+from photoindex.terminal.progress import Meter, meter
+from photoindex.terminal.signals import Stop, stop_on_signals
+from photoindex.terminal.wording import count, shown
+from ram_tagger.cli.options import Device
+
+if TYPE_CHECKING:
+    from ram_tagger.training.metrics_log import Row
+    from ram_tagger.training.own_photos import Prepared
+    from ram_tagger.training.recipe import Recipe
+    from ram_tagger.training.run import Outcome
+    from ram_tagger.training.train import Opener
+
+Out = Annotated[Path, typer.Option(help="The folder of the run; the model goes to OUT/model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics as JSON, one row a line.")]
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A TOML file, or a shipped recipe's name.")
+    ],
+    out: Out,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change an entry: schedule.steps=100."),
+    ] = None,
+    cache_clip: Annotated[
+        bool,
+        typer.Option(
+            "--cache-clip", help="First compute what CLIP says of all data, once (OUT-clip-cache)."
+        ),
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train a model by a recipe.
+
+    The same command again goes on where it was ended or killed. Several processes, on one machine
+    or many: torchrun --nproc-per-node 8 -m ram_tagger train RECIPE --out OUT.
+    """
+    from ram_tagger.training.recipe import read_recipe, with_clip_cache
+
+    read = read_recipe(recipe, changes or ())
+    if cache_clip:
+        read = with_clip_cache(read, out.with_name(f"{out.name}-clip-cache"))
+    with stop_on_signals() as stop, meter() as progress:
+        outcome = _train(read, out, device, stop, progress, as_json, fill=cache_clip)
+    _finish(outcome, out, stop)
+
+
+def finetune(
+    table: Annotated[
+        Path, typer.Argument(help="A CSV file: path,tags[,caption]; a bar between tags.")
+    ],
+    out: Out,
+    model_dir: Annotated[Path, typer.Option(help="The model folder to go on from.")],
+    images: Annotated[
+        Path | None, typer.Option(help="The photos' folder (default: the table's own).")
+    ] = None,
+    concepts: Annotated[
+        Path | None, typer.Option(help="Descriptions of your tags, as add-concept takes them.")
+    ] = None,
+    only_own: Annotated[
+        bool, typer.Option("--only-own-tags", help="Forget the model's vocabulary.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Train the image encoder too; wants a GPU.")
+    ] = False,
+    epochs: Annotated[float, typer.Option(min=0.1, help="How often each photo is seen.")] = 20.0,
+    pictures: Annotated[int, typer.Option(min=1, help="Photos a step.")] = 16,
+    rate: Annotated[float, typer.Option(min=0, help="The learning rate.")] = 1e-4,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Part of the photos kept for measuring.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Another seed is another chance.")] = 0,
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare-only", help="Write the recipe and its data, train later.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Teach a model your own tags from photos of yours.
+
+    The model keeps what it knows. The same command again goes on where it was ended.
+    """
+    from ram_tagger.training.own_photos import FineTuning, prepared
+    from ram_tagger.training.photo_table import read_photo_table
+
+    photos = read_photo_table(table)
+    described = read_concepts(concepts) if concepts is not None else []
+    wanted = FineTuning(
+        model_dir.absolute(), (images or table.parent).absolute(), held_out, only_own, epochs,
+        pictures, rate, whole, seed,
+    )  # fmt: skip
+    with stop_on_signals() as stop, meter() as progress:
+        data = out.with_name(f"{out.name}-data").absolute()
+        made = prepared(photos, described, wanted, device, data)
+        _say_prepared(made)
+        if prepare_only:
+            typer.echo(f"go on with: ram-tagger train {data}/recipe.json --out {out}", err=True)
+            return
+        outcome = _train(made.recipe, out, device, stop, progress, as_json)
+    _finish(outcome, out, stop)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this one, to be edited.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes that come with the package, or print one."""
+    from ram_tagger.errors import RecipeError
+    from ram_tagger.training.recipe import read_recipe, shipped_recipes
+
+    found = shipped_recipes()
+    if name is not None and name not in found:
+        raise RecipeError(f"no recipe {name}: there are {', '.join(found)}")
+    if name is None and as_json:
+        print_json({"recipes": list(found)})
+    elif name is None:
+        for each, text in found.items():
+            typer.echo(f"{each:<32}  {text.splitlines()[0].removeprefix('# ')}")
+    elif as_json:
+        print_json(read_recipe(name).to_json())
+    else:
+        typer.echo(found[name], nl=False)
+
+
+def _train(
+    recipe: Recipe,
+    out: Path,
+    device: str,
+    stop: Stop,
+    progress: Meter,
+    as_json: bool,
+    fill: bool = False,
+) -> Outcome:
+    from ram_tagger.training.train import Audience
+    from ram_tagger.training.train import train as train_by
+
+    def listen(row: Row) -> None:
+        progress.clear()
+        if as_json:
+            print_json_line(row)
+        else:
+            typer.echo(_line(row))
+
+    audience = Audience(listen, lambda remark: typer.echo(remark, err=True), progress)
+    return train_by(recipe, out, _opener(recipe, fill), device, stop.event, audience)
+
+
+def _opener(recipe: Recipe, fill: bool) -> Opener:
+    """How the data of a recipe is opened; only drawn scenes need what draws them."""
+    if recipe.data.scenes:
+        from ram_tagger.sketch.materials import drawn_materials
+
+        return lambda recipe, processes, progress: drawn_materials(recipe)
+    from ram_tagger.training.materials import read_materials
+
+    return lambda recipe, processes, progress: read_materials(recipe, processes, progress, fill)
+
+
+def _line(row: Row) -> str:
+    if "evaluation" in row:
+        return f"step {row['step']:>7,}  mAP {row['mAP']:.4f}  on {row['evaluation']}"
+    losses = [n for n in ("tagging", "distillation", "alignment", "keeping") if n in row]
+    parts = [f"loss {row['loss']:.4f}", *(f"{name} {row[name]:.4f}" for name in losses)]
+    parts += [f"gradient {row['gradient']:.2f}", f"rate {row['rate']:.2e}"]
+    parts += [f"{row['pictures_per_second']:.1f} pictures/s"]
+    parts += [f"{row['skipped']:,} skipped"] if row["skipped"] else []
+    return f"step {row['step']:>7,}  " + "  ".join(parts)
+
+
+def _say_prepared(made: Prepared) -> None:
+    new = f", {len(made.new):,} of them new" if made.new else ""
+    typer.echo(
+        f"{count(made.training, 'photo')} to train on, {made.held_out:,} held out; "
+        f"{count(len(made.tags), 'tag')}{new}",
+        err=True,
+    )
+
+
+def _finish(outcome: Outcome, out: Path, stop: Stop) -> None:
+    if outcome.skipped:
+        typer.echo(
+            f"{count(outcome.skipped, 'picture')} could not be read: {shown(out)}/skipped.tsv",
+            err=True,
+        )
+    if outcome.model is None:
+        typer.echo(
+            f"ended after step {outcome.step:,} of {outcome.steps:,}; "
+            "the same command again goes on",
+            err=True,
+        )
+        raise typer.Exit(stop.exit_code)
+    typer.echo(f"{shown(out)}/model: model {outcome.model.model_id}", err=True)

@@ -1,0 +1,250 @@
+"""One training run from beginning to end: steps, reports, evaluations, checkpoints, the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from photoindex.tagger import Progress
+from ram_tagger.checkpoint import ModelParts, read_lines, save_model_folder
+from ram_tagger.clip import Clip
+from ram_tagger.config import ModelConfig
+from ram_tagger.errors import RecipeError
+from ram_tagger.evaluation.benchmark import Benchmark
+from ram_tagger.evaluation.metrics import mean_average_precision
+from ram_tagger.evaluation.scores import Scores, score_benchmark
+from ram_tagger.evaluation.thresholds import tune_thresholds
+from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.predict import RamTagger, fast_bf16
+from ram_tagger.training.loop import Loop, Taken
+from ram_tagger.training.materials import Materials
+from ram_tagger.training.metrics_log import MetricsLog
+from ram_tagger.training.objective import Known, Objective, Piece, Tagging
+from ram_tagger.training.processes import Processes
+from ram_tagger.training.recipe import Recipe
+from ram_tagger.training.run_folder import RunFolder
+from ram_tagger.training.teacher import Teacher
+from ram_tagger.training.triplets import Share
+
+LEAST_THRESHOLD, LARGEST_THRESHOLD = 0.2, 0.95
+"""Between these a chosen threshold has to lie, however few pictures it was chosen on."""
+STEPS = "training"
+
+
+class Stopping(Protocol):
+    """Something that may ask for an early end."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    model: None where it was asked to stop before its last step. figures: the last evaluation, mean
+    average precision by benchmark.
+    """
+
+    step: int
+    steps: int
+    model: ModelConfig | None
+    skipped: int
+    figures: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in one of its processes."""
+
+    recipe: Recipe
+    materials: Materials
+    folder: RunFolder
+    processes: Processes
+    log: MetricsLog
+    progress: Progress
+    _loop: Loop[Piece] = field(init=False)
+    _task: Tagging = field(init=False)
+    _figures: dict[str, float] = field(init=False, default_factory=dict)
+    _skipped: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        recipe, processes = self.recipe, self.processes
+        self._task = _task(recipe, self.materials, processes)
+        bf16 = recipe.schedule.precision == "bf16" or (
+            recipe.schedule.precision == "auto" and fast_bf16(processes.device)
+        )
+        schedule = recipe.schedule.schedule(self.materials.source.pictures, bf16)
+        self._loop = Loop(self._task, schedule, recipe.seed, processes)
+        self._skipped = self.folder.skipped(processes.rank)
+        state = self.folder.newest(processes.device)
+        if state is not None:
+            self._loop.restore(state)
+            self.log.restore(state["log"])
+        if processes.leads:
+            self.folder.forget_after(self._loop.step)
+
+    @property
+    def step(self) -> int:
+        """How many steps have been taken; more than 0 at first where a run goes on."""
+        return self._loop.step
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no step left to take."""
+        return self._loop.step >= self._loop.schedule.steps
+
+    def finish(self, stop: Stopping) -> Outcome:
+        """Take the steps that are left, then write the model folder.
+
+        Asked to stop, it keeps a checkpoint and ends. Every process takes part in all of it.
+        """
+        output, schedule = self.recipe.output, self._loop.schedule
+        if self.step == 0 and self.recipe.beginning.model is not None:
+            self._evaluate(0)  # what the model could do before
+        for taken in self._loop.steps():
+            self._figures.clear()
+            self._note(taken)
+            last = taken.step == schedule.steps
+            if last or _due(taken.step, output.evaluate_every):
+                self._evaluate(taken.step)
+            ending = self.processes.largest(int(stop.is_set())) > 0
+            if last or ending or _due(taken.step, output.save_every):
+                self._save(taken.step)
+            if ending and not last:
+                return self.outcome(None)
+        if not self._figures:
+            self._evaluate(self.step)  # it was killed between its last step and its model
+        return self.outcome(self._write_model())
+
+    def _note(self, taken: Taken) -> None:
+        new = [s for s in self._task.skipped if s.path not in self._skipped]
+        self._task.skipped.clear()
+        fresh = {s.path: s for s in new}
+        if fresh:
+            self._skipped |= set(fresh)
+            self.folder.skip(self.processes.rank, list(fresh.values()))
+        self.log.add(taken)
+        every = self.recipe.output.report_every
+        if _due(taken.step, every) or taken.step == self._loop.schedule.steps:
+            skipped = self.processes.total(
+                torch.tensor(len(self._skipped), device=self.processes.device)
+            )
+            row = self.log.row(taken, int(skipped), self._task.share.pictures)
+            if self.processes.leads:
+                self.log.write(row)
+        self.progress(STEPS, taken.step, self._loop.schedule.steps)
+
+    def _evaluate(self, step: int) -> None:
+        if self.processes.leads:
+            for benchmark in self.materials.evaluations:
+                scores = self._scores(benchmark)
+                figure = mean_average_precision(scores.values, scores.truth)
+                self._figures[benchmark.name] = figure
+                self.log.write({"step": step, "evaluation": benchmark.name, "mAP": figure})
+        self.processes.wait()
+
+    def _scores(self, benchmark: Benchmark) -> Scores:
+        model = self._model()
+        clip = Clip(model.config.clip, model.clip)
+        device = str(self.processes.device)
+        tagger = RamTagger(
+            model.config, model.network.eval(), clip, model.labels, model.bank, device, "fp32"
+        )
+        return score_benchmark(tagger, benchmark, self.progress)
+
+    def _model(self) -> ModelParts:
+        """The model as it is now; its label embeddings too, where they are trained."""
+        objective = self._task.objective
+        bank = LabelBank(objective.bank.embeddings.detach(), objective.counts)
+        return replace(self.materials.model, network=objective.network, bank=bank)
+
+    def _save(self, step: int) -> None:
+        if self.processes.leads:
+            state = {**self._loop.state(), "log": self.log.state()}
+            self.folder.save(step, state, self.recipe.output.keep)
+        self.processes.wait()
+
+    def _write_model(self) -> ModelConfig | None:
+        config: ModelConfig | None = None
+        if self.processes.leads:
+            model = self._model()
+            source = self.recipe.output.thresholds_from
+            chosen = next((b for b in self.materials.evaluations if b.name == source), None)
+            if chosen is not None:
+                labels = with_thresholds(model.labels, self._scores(chosen))
+                model = replace(model, labels=labels)
+            config = save_model_folder(self.folder.model, model, self.recipe.output.half)
+        self.processes.wait()
+        return config
+
+    def outcome(self, model: ModelConfig | None) -> Outcome:
+        """How it stands, with the model that was written."""
+        skipped = self.processes.total(torch.tensor(len(self._skipped)).to(self.processes.device))
+        return Outcome(
+            self.step, self._loop.schedule.steps, model, int(skipped), dict(self._figures)
+        )
+
+
+def with_thresholds(labels: LabelSet, scores: Scores) -> LabelSet:
+    """A vocabulary with the thresholds of best F1 for every tag that some scored picture shows."""
+    best = tune_thresholds(scores).clip(LEAST_THRESHOLD, LARGEST_THRESHOLD)
+    shown = np.atleast_1d(scores.truth.any(axis=0))
+    chosen = {
+        name: float(limit)
+        for name, limit, seen in zip(scores.tags, best, shown, strict=True)
+        if seen
+    }
+    limits = zip(labels.names, labels.thresholds, strict=True)
+    return replace(labels, thresholds=tuple(chosen.get(name, limit) for name, limit in limits))
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _task(recipe: Recipe, materials: Materials, processes: Processes) -> Tagging:
+    schedule, model = recipe.schedule, materials.model
+    if schedule.pictures % processes.size:
+        raise RecipeError(
+            f"schedule.pictures: {schedule.pictures} cannot be shared by {processes.size} processes"
+        )
+    if recipe.output.thresholds_from not in ("", *(b.name for b in materials.evaluations)):
+        raise RecipeError(f"output.thresholds_from: no evaluation {recipe.output.thresholds_from}")
+    network = model.network.to(memory_format=torch.channels_last)
+    network.requires_grad_(True)
+    if schedule.freeze_encoder:
+        network.encoder.requires_grad_(False)
+    if schedule.gradient_checkpointing:
+        network.encoder.backbone.set_grad_checkpointing(True)
+    bank = (
+        model.bank.first(recipe.labels.descriptions) if recipe.labels.descriptions else model.bank
+    )
+    if recipe.labels.trained:
+        bank = LabelBank(bank.embeddings.clone().requires_grad_(), bank.counts)
+    known = _known(recipe, model, bank, processes)
+    objective = Objective(network, bank, recipe.loss, schedule.fixed_statistics, known).to(
+        processes.device
+    )
+    share = Share(schedule.pictures, schedule.at_once, processes.rank, processes.size)
+    teacher = Teacher(Clip(model.config.clip, model.clip), processes.device)
+    return Tagging(objective, materials.source, teacher, share, processes)
+
+
+def _known(
+    recipe: Recipe, model: ModelParts, bank: LabelBank, processes: Processes
+) -> Known | None:
+    if recipe.labels.annotated is None:
+        return None
+    told = {name.casefold() for name in read_lines(recipe.labels.annotated)}
+    rows = torch.tensor([name.casefold() not in told for name in model.labels.names])
+    if not rows.any():
+        return None
+    if recipe.beginning.model is None:
+        raise RecipeError("labels.annotated: a fresh model has no opinion to keep of other tags")
+    device = processes.device
+    network = model.network.to(device)
+    return Known(network, bank.to(device, torch.float32), rows.to(device))

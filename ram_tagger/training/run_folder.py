@@ -1,0 +1,149 @@
+"""The folder of a training run: its recipe, checkpoints, metrics, skipped pictures, the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ram_tagger.errors import RecipeError
+from ram_tagger.training.recipe import Data, Output, Recipe
+from ram_tagger.training.triplets import Skipped
+
+RECIPE, METRICS, SKIPPED = "recipe.json", "metrics.jsonl", "skipped.tsv"
+CHECKPOINTS, TENSORBOARD, MODEL = "checkpoints", "tensorboard", "model"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run. What a killed run left is whole: every file is written aside or line by line."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Where the trained model goes."""
+        return self.path / MODEL
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / TENSORBOARD
+
+    def begin(self, recipe: Recipe) -> None:
+        """Claim the folder for a recipe, or find it claimed by the same one.
+
+        What changes no result may differ: workers, and how often something is written or kept.
+        Raises RecipeError where another recipe, or something else, is there.
+        """
+        kept = self.path / RECIPE
+        try:
+            if not kept.exists():
+                if self.path.exists() and any(self.path.iterdir()):
+                    raise RecipeError(f"{self.path} holds other things: name a new folder")
+                self.path.mkdir(parents=True, exist_ok=True)
+                _replace(kept, json.dumps(recipe.to_json(), indent=1, ensure_ascii=False) + "\n")
+                return
+            earlier = Recipe.from_json(json.loads(kept.read_text(encoding="utf-8")), str(kept))
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"cannot use {self.path}: {error}; name another folder") from error
+        differing = _differences(_essence(earlier).to_json(), _essence(recipe).to_json())
+        if differing:
+            raise RecipeError(
+                f"{self.path} holds a run of another recipe ({', '.join(differing)} differ): "
+                "name another folder, or give the same recipe to go on"
+            )
+
+    def save(self, step: int, state: Mapping[str, Any], keep: int) -> None:
+        """Keep a checkpoint, and only the newest few."""
+        folder = self.path / CHECKPOINTS
+        folder.mkdir(exist_ok=True)
+        final = folder / f"step-{step:08}.pt"
+        aside = folder / f".{final.name}.part"
+        with aside.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(final)
+        for old in self._checkpoints()[: -max(1, keep)]:
+            old.unlink()
+
+    def newest(self, device: torch.device) -> dict[str, Any] | None:
+        """The state of the newest checkpoint, None before there is one."""
+        found = self._checkpoints()
+        if not found:
+            return None
+        state = torch.load(found[-1], map_location=device, weights_only=True)
+        return dict(state)
+
+    def forget_after(self, step: int) -> None:
+        """Take out metrics of steps that a continued run takes again."""
+        rows = [row for row in self.metrics() if row["step"] <= step]
+        if rows:
+            _replace(self.path / METRICS, "".join(f"{json.dumps(row)}\n" for row in rows))
+        else:
+            (self.path / METRICS).unlink(missing_ok=True)
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """What was measured, row by row; a row that was cut off by a kill is left out."""
+        try:
+            lines = (self.path / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        yield from (json.loads(line) for line in lines if line.endswith("\n"))
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """Append a row of metrics."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def skipped(self, rank: int) -> set[str]:
+        """Pictures that this process has skipped so far."""
+        try:
+            lines = self._skipped(rank).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return set()
+        return {json.loads(line.partition("\t")[0]) for line in lines}
+
+    def skip(self, rank: int, skips: list[Skipped]) -> None:
+        """Note pictures that could not be read, and why."""
+        with self._skipped(rank).open("a", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(s.path)}\t{json.dumps(s.reason)}\n" for s in skips)
+
+    def _skipped(self, rank: int) -> Path:
+        name = SKIPPED if rank == 0 else SKIPPED.replace(".", f"-{rank}.")
+        return self.path / name
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / CHECKPOINTS).glob("step-*.pt"))
+
+
+def _essence(recipe: Recipe) -> Recipe:
+    """A recipe without what changes no result."""
+    output, data = recipe.output, recipe.data
+    return replace(
+        recipe,
+        data=replace(data, workers=Data().workers, clip_cache=None),
+        output=replace(Output(), half=output.half, thresholds_from=output.thresholds_from),
+    )
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any], within: str = "") -> list[str]:
+    names: list[str] = []
+    for key in a:
+        if isinstance(a[key], dict) and isinstance(b[key], dict):
+            names += _differences(a[key], b[key], f"{within}{key}.")
+        elif a[key] != b[key]:
+            names.append(within + key)
+    return names
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
