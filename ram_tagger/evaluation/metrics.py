@@ -9,14 +9,34 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecall:
-    """Per label, each (labels,) float64 in 0..1; 0 where a label was never given or never true."""
+    """How many pictures each label was right on, given to, and true of: (labels,) int64 each.
 
-    precisions: Floats
-    recalls: Floats
+    Everything derived is in 0..1, and 0 where a label was never given or never true.
+    """
+
+    right: Counts
+    given: Counts
+    true: Counts
+
+    @property
+    def precisions(self) -> Floats:
+        """(labels,) float64."""
+        return self.right / np.maximum(self.given, 1)
+
+    @property
+    def recalls(self) -> Floats:
+        """(labels,) float64."""
+        return self.right / np.maximum(self.true, 1)
+
+    @property
+    def f1s(self) -> Floats:
+        """(labels,) float64."""
+        return np.asarray(2 * self.right / np.maximum(self.given + self.true, 1))
 
     @property
     def precision(self) -> float:
@@ -28,6 +48,16 @@ class PrecisionRecall:
         """Mean over labels ("CR" in the literature)."""
         return float(self.recalls.mean())
 
+    @property
+    def f1(self) -> float:
+        """Mean over labels."""
+        return float(self.f1s.mean())
+
+    @property
+    def overall(self) -> PrecisionRecall:
+        """All labels as one ("OP", "OR", "OF1" in the literature): a common label counts more."""
+        return PrecisionRecall(*(c.sum(keepdims=True) for c in (self.right, self.given, self.true)))
+
 
 def average_precisions(scores: ArrayLike, truth: ArrayLike) -> Floats:
     """The average precision of each label: mean precision at the rank of every true picture.
@@ -36,11 +66,12 @@ def average_precisions(scores: ArrayLike, truth: ArrayLike) -> Floats:
     keep the order of the pictures. Returns (labels,) float64, 0 for a label that is never true.
     """
     values, true = _pair(scores, truth)
-    order = np.argsort(-values, axis=0, kind="stable")
-    hits = np.take_along_axis(true, order, axis=0)
-    ranks = np.arange(1, len(values) + 1)[:, None]
-    precision = np.cumsum(hits, axis=0) / ranks
-    return np.asarray((precision * hits).sum(axis=0) / np.maximum(hits.sum(axis=0), 1))
+    ranks = np.arange(1, len(values) + 1)
+    averages = np.zeros(values.shape[1])
+    for label in np.flatnonzero(true.any(axis=0)):  # one at a time: memory for many labels
+        hits = true[np.argsort(-values[:, label], kind="stable"), label]
+        averages[label] = (np.cumsum(hits) / ranks)[hits].mean()
+    return averages
 
 
 def mean_average_precision(scores: ArrayLike, truth: ArrayLike) -> float:
@@ -54,10 +85,7 @@ def precision_recall(
     """Precision and recall of each label above a threshold, one for all or one each."""
     values, true = _pair(scores, truth)
     given = values > np.asarray(thresholds, dtype=np.float64)
-    both = (given & true).sum(axis=0)
-    return PrecisionRecall(
-        both / np.maximum(given.sum(axis=0), 1), both / np.maximum(true.sum(axis=0), 1)
-    )
+    return PrecisionRecall((given & true).sum(axis=0), given.sum(axis=0), true.sum(axis=0))
 
 
 def best_thresholds(probabilities: ArrayLike, truth: ArrayLike) -> Floats:
@@ -66,16 +94,17 @@ def best_thresholds(probabilities: ArrayLike, truth: ArrayLike) -> Floats:
     probabilities: (pictures, labels), 0..1. Returns (labels,) float64; 0.5 where nothing is true.
     """
     values, true = _pair(probabilities, truth)
-    order = np.argsort(-values, axis=0, kind="stable")
-    hits = np.take_along_axis(true, order, axis=0)
-    ranked = np.take_along_axis(values, order, axis=0)
-    given = np.arange(1, len(values) + 1)[:, None]
-    f1 = 2 * np.cumsum(hits, axis=0) / (given + true.sum(axis=0))
-    below = np.concatenate([ranked[1:], np.zeros_like(ranked[:1])])
-    f1[ranked == below] = 0  # no threshold lies between equal figures
-    best, columns = f1.argmax(axis=0), np.arange(values.shape[1])
-    middle = (ranked[best, columns] + below[best, columns]) / 2
-    return np.where(true.any(axis=0), middle, 0.5)
+    given = np.arange(1, len(values) + 1)
+    limits = np.full(values.shape[1], 0.5)
+    for label in np.flatnonzero(true.any(axis=0)):
+        order = np.argsort(-values[:, label], kind="stable")
+        hits, ranked = true[order, label], values[order, label].astype(np.float64)
+        f1 = 2 * np.cumsum(hits) / (given + hits.sum())
+        below = np.append(ranked[1:], 0.0)
+        f1[ranked == below] = 0  # no threshold lies between equal figures
+        best = f1.argmax()
+        limits[label] = (ranked[best] + below[best]) / 2
+    return limits
 
 
 def recall_at(scores: ArrayLike, truth: ArrayLike, count: int) -> float:
@@ -91,8 +120,10 @@ def recall_at(scores: ArrayLike, truth: ArrayLike, count: int) -> float:
     return float((found / np.maximum(asked, 1)).mean())
 
 
-def _pair(scores: ArrayLike, truth: ArrayLike) -> tuple[Floats, Bools]:
-    values, true = np.asarray(scores, dtype=np.float64), np.asarray(truth).astype(bool)
+def _pair(scores: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.floating], Bools]:
+    values, true = np.asarray(scores), np.asarray(truth).astype(bool)
+    if not np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float64)
     if values.shape != true.shape or values.ndim != 2:
         raise ValueError(f"scores {values.shape} and truth {true.shape} must be alike, 2 axes each")
     return values, true
