@@ -1,0 +1,1 @@
+"""Having a language model describe what tags look like: prompts, endpoint, journal, file."""
