@@ -19,5 +19,9 @@ class UnreadablePicture(RamTaggerError):
     """A path that holds no picture that can be read."""
 
 
+class Ended(RamTaggerError):
+    """A long computation that was asked to stop; what was done so far is kept."""
+
+
 class RecipeError(RamTaggerError):
     """A training recipe or its data that makes no sense; names the entry and what is wrong."""

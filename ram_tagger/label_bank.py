@@ -55,6 +55,8 @@ def chosen_concepts(concepts: Sequence[Concept], tags: Path) -> list[Concept]:
     """The concepts that a tag list names, in its order. Raises CheckpointError."""
     described = {concept.name.casefold(): concept for concept in concepts}
     names = read_lines(tags)
+    if not names:
+        raise CheckpointError(f"{tags} names no tag: write one a line")
     missing = [name for name in names if name.casefold() not in described]
     if missing:
         raise CheckpointError(
@@ -79,7 +81,12 @@ def build_bank(
 
 
 def write_bank(path: Path, names: Sequence[str], bank: LabelBank, clip: str) -> None:
-    """Write a bank; `clip` says in words whose embeddings they are. Raises CheckpointError."""
+    """Write a bank; `clip` says in words whose embeddings they are.
+
+    Raises CheckpointError, also where there is a file of that name.
+    """
+    if path.exists():
+        raise CheckpointError(f"{path} is there already: name a new file")
     aside = path.with_name(f".{path.name}.part")
     tensors = {"embeddings": bank.embeddings.float().contiguous(), "counts": bank.counts}
     try:
@@ -105,12 +112,16 @@ def read_bank(path: Path, names: Sequence[str] | None = None) -> tuple[tuple[str
         with safe_open(path, "pt") as file:
             own = tuple(json.loads((file.metadata() or {})["names"]))
             bank = LabelBank(file.get_tensor("embeddings"), file.get_tensor("counts"))
+        if len(own) != len(bank):
+            raise ValueError(f"{len(own)} names of {len(bank)} tags")
     except (OSError, SafetensorError, LookupError, ValueError) as error:
         raise CheckpointError(
             f"{path} is no label bank: {error}; make one with ram-tagger label-bank"
         ) from error
     if names is None or tuple(names) == own:
         return own, bank
+    if not names:
+        raise CheckpointError(f"no tag of {path} is wanted: the tag list is empty")
     rows = {name.casefold(): row for row, name in enumerate(own)}
     missing = [name for name in names if name.casefold() not in rows]
     if missing:

@@ -14,7 +14,6 @@ from photoindex.terminal.json_output import print_json
 from photoindex.terminal.progress import meter
 from photoindex.terminal.signals import stop_on_signals
 from photoindex.terminal.wording import count, shown
-from ram_tagger.describing import prompts
 
 if TYPE_CHECKING:
     from ram_tagger.describing.descriptions import Described, Plan
@@ -43,9 +42,7 @@ def describe(
         str | None,
         typer.Option(metavar="NAME", envvar="RAM_TAGGER_LLM", help="The model's name there."),
     ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, max=prompts.MOST_SAMPLES, help="Answers to each prompt.")
-    ] = 3,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each prompt.")] = 3,
     temperature: Annotated[
         float,
         typer.Option(
@@ -71,7 +68,12 @@ def describe(
     """
     from ram_tagger.describing.descriptions import Plan, concept_names, refuse_to_overwrite
     from ram_tagger.describing.endpoint import Endpoint
+    from ram_tagger.describing.prompts import MOST_SAMPLES
 
+    if samples > MOST_SAMPLES:
+        raise typer.BadParameter(
+            f"--samples {samples}: give {MOST_SAMPLES} at most, or a tag gets too many descriptions"
+        )
     found, again = concept_names([*(names or []), *_lines(names_file)])
     if not found:
         raise UsageError("no tag to describe: name some, or give a file of them with --names FILE")
@@ -137,6 +139,8 @@ def _key() -> str | None:
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
+    from ram_tagger.describing import prompts
+
     name = plan.names[0]
     texts = [prompts.prompt(number, name) for number in range(len(prompts.PROMPTS))]
     requests = len(plan.requests())
@@ -153,6 +157,8 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
 
 
 def _report(described: Described, as_json: bool) -> None:
+    from ram_tagger.describing.prompts import plain
+
     file = shown(described.file)
     typer.echo(
         f"{file}: {count(described.concepts, 'concept')},"
@@ -164,7 +170,7 @@ def _report(described: Described, as_json: bool) -> None:
         typer.echo(f"{answers} left out: empty, or said again what another said", err=True)
     if described.bare:
         others = f" and {len(described.bare) - 1:,} more" if len(described.bare) > 1 else ""
-        first = f'"{prompts.plain(described.bare[0])}"'
+        first = f'"{plain(described.bare[0])}"'
         typer.echo(
             f"no answer of use for {shown(described.bare[0])}{others}: only {first}", err=True
         )

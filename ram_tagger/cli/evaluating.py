@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from photoindex.terminal.json_output import print_json
@@ -16,7 +15,6 @@ from photoindex.terminal.wording import count, shown
 from ram_tagger.cli import figures
 from ram_tagger.cli.options import Device, ModelDir, Precision, PrecisionOption
 from ram_tagger.errors import RamTaggerError
-from ram_tagger.sources import BUNDLED
 
 if TYPE_CHECKING:
     from ram_tagger.evaluation.benchmark import Benchmark
@@ -90,6 +88,7 @@ def evaluate(
     from ram_tagger.evaluation.report import Report
     from ram_tagger.evaluation.thresholds import tune_thresholds as tuned_on
     from ram_tagger.evaluation.thresholds import write_thresholds
+    from ram_tagger.sources import BUNDLED
 
     asked = _benchmark(benchmark, tag_list, annotations, images, descriptions, open_set)
     _check_thresholds(thresholds, asked)
@@ -224,6 +223,8 @@ def _infer(
 
 def _at(scores: Scores, threshold: float | None, file: Path | None) -> Scores:
     """The scores with the thresholds that are asked for in place of their own."""
+    import numpy as np
+
     from ram_tagger.evaluation.thresholds import read_thresholds
 
     if threshold is not None:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from photoindex.concept_file import read_concepts
 from photoindex.terminal.json_output import print_json
 from photoindex.terminal.progress import meter
 from photoindex.terminal.wording import count, shown
@@ -29,6 +28,8 @@ def label_bank(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
     """Embed the descriptions of every tag: the frozen label embeddings that training reads."""
+    from photoindex.concept_file import read_concepts
+
     concepts = read_concepts(descriptions)
 
     from ram_tagger.label_bank import build_bank, chosen_concepts, open_clip_of, write_bank

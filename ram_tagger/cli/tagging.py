@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from photoindex.concept_file import read_concepts
-from photoindex.tagger import Tag
 from photoindex.terminal.json_output import print_json_line
 from photoindex.terminal.wording import shown
 from ram_tagger.cli.options import Device, ModelDir, Precision, PrecisionOption
 from ram_tagger.errors import RamTaggerError
-from ram_tagger.sources import BUNDLED
+
+if TYPE_CHECKING:
+    from photoindex.tagger import Tag
 
 
 def tag(
@@ -40,8 +40,11 @@ def tag(
     """
     if model_dir is not None and weights is not None:
         raise typer.BadParameter("give --model-dir or --weights, not both")
+    from photoindex.concept_file import read_concepts
+
     asked = read_concepts(concepts) if concepts is not None else []
 
+    from ram_tagger.sources import BUNDLED
     from ram_tagger.tagging import open_tagger, tag_pictures
 
     tagger = open_tagger(model_dir or BUNDLED, weights, device, precision)
@@ -64,7 +67,9 @@ def convert(
         Path | None,
         typer.Option(help="Folder of ram_tag_list*.txt (default: the weights' own)."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model (default: the weights' file name).")
+    ] = None,
 ) -> None:
     """Turn published weights into a model folder of safetensors that opens at once."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

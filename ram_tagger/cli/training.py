@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from photoindex.concept_file import read_concepts
 from photoindex.terminal.json_output import print_json, print_json_line
 from photoindex.terminal.progress import Meter, meter
 from photoindex.terminal.signals import Stop, stop_on_signals
@@ -32,7 +32,11 @@ def train(
     out: Out,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change an entry: schedule.steps=100."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an entry: schedule.steps=100. As often as needed.",
+        ),
     ] = None,
     cache_clip: Annotated[
         bool,
@@ -93,6 +97,7 @@ def finetune(
 
     The model keeps what it knows. The same command again goes on where it was ended.
     """
+    from photoindex.concept_file import read_concepts
     from ram_tagger.training.own_photos import FineTuning, prepared
     from ram_tagger.training.photo_table import read_photo_table
 
@@ -114,7 +119,9 @@ def finetune(
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this one, to be edited.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Print this one as TOML, to be edited.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the recipes that come with the package, or print one."""
@@ -144,6 +151,7 @@ def _train(
     as_json: bool,
     fill: bool = False,
 ) -> Outcome:
+    from ram_tagger.errors import Ended
     from ram_tagger.training.train import Audience
     from ram_tagger.training.train import train as train_by
 
@@ -155,7 +163,11 @@ def _train(
             typer.echo(_line(row))
 
     audience = Audience(listen, lambda remark: typer.echo(remark, err=True), progress)
-    return train_by(recipe, out, _opener(recipe, fill), device, stop.event, audience)
+    try:
+        return train_by(recipe, out, _opener(recipe, fill), device, stop.event, audience)
+    except Ended as ended:
+        typer.echo(str(ended), err=True)
+        raise typer.Exit(stop.exit_code) from ended
 
 
 def _opener(recipe: Recipe, fill: bool) -> Opener:
@@ -163,10 +175,10 @@ def _opener(recipe: Recipe, fill: bool) -> Opener:
     if recipe.data.scenes:
         from ram_tagger.sketch.materials import drawn_materials
 
-        return lambda recipe, processes, progress: drawn_materials(recipe)
+        return lambda recipe, processes, progress, stop: drawn_materials(recipe)
     from ram_tagger.training.materials import read_materials
 
-    return lambda recipe, processes, progress: read_materials(recipe, processes, progress, fill)
+    return partial(read_materials, fill=fill)
 
 
 def _line(row: Row) -> str:

@@ -52,6 +52,7 @@ class Annotations(Sequence[Annotation]):
     def __getitem__(self, index: Any) -> Any:
         if not isinstance(index, int):
             raise TypeError("annotations are taken one by one")
+        index = range(len(self))[index]
         captions = self.captions_of(index)
         return Annotation(
             self._paths[index],
@@ -90,8 +91,9 @@ def _annotations(path: Path, tags: int) -> Iterator[Annotation]:
             raise RecipeError(f"{path}: entry {number}: {reason}") from error
         named = [*annotation.tags, *(t for s in annotation.stated for t in s)]
         if named and not 0 <= min(named) <= max(named) < tags:
+            stranger = min(named) if min(named) < 0 else max(named)
             raise RecipeError(
-                f"{path}: entry {number}: names tag {max(named)} of {tags}: the annotations are of "
+                f"{path}: entry {number}: names tag {stranger} of {tags}: the annotations are of "
                 "another tag list"
             )
         yield annotation
@@ -100,20 +102,31 @@ def _annotations(path: Path, tags: int) -> Iterator[Annotation]:
 def _annotation(entry: Any) -> Annotation:
     if not isinstance(entry, dict):
         raise TypeError("expected an object with image_path, caption and union_label_id")
-    captions = tuple(map(_text, entry["caption"]))
+    captions = tuple(map(_text, _list(entry["caption"])))
     if not captions:
         raise ValueError("no caption: give at least one")
-    stated = tuple(
-        tuple(map(int, ids)) for ids in entry.get("parse_label_id", [()] * len(captions))
-    )
+    stated = tuple(map(_rows, _list(entry.get("parse_label_id", [[]] * len(captions)))))
     if len(stated) != len(captions):
         raise ValueError(f"{len(captions)} captions, but parse_label_id has {len(stated)} lists")
     return Annotation(
         _text(entry["image_path"]),
         captions,
-        tuple(map(int, entry["union_label_id"])),
+        _rows(entry["union_label_id"]),
         stated,
     )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {value!r:.40}")
+    return value
+
+
+def _rows(value: Any) -> tuple[int, ...]:
+    for row in _list(value):
+        if type(row) is not int:  # true and false are none
+            raise TypeError(f"expected the number of a tag, found {row!r:.40}")
+    return tuple(value)
 
 
 def _text(value: Any) -> str:
@@ -143,6 +156,8 @@ def _entries(path: Path) -> Iterator[Any]:
                     if not more or len(text) - error.pos > BLOCK:
                         raise RecipeError(f"{path}: not whole JSON: {error.msg}") from error
                     text, at = text[at:] + more, 0
+                except (ValueError, RecursionError) as error:  # endless numbers, endless nesting
+                    raise RecipeError(f"{path}: not whole JSON: {error}") from error
                 else:
                     yield entry
     except (OSError, UnicodeDecodeError) as error:
@@ -163,8 +178,7 @@ class _Texts(Sequence[str]):
         return len(self._ends) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        if index >= len(self):
-            raise IndexError(index)
+        index = range(len(self))[index]
         part = self._bytes[self._ends[index] : self._ends[index + 1]]
         return part.decode("utf-8", "surrogatepass")
 

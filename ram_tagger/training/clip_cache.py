@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from photoindex.tagger import Progress
-from ram_tagger.errors import RecipeError, UnreadablePicture
+from ram_tagger.errors import Ended, RecipeError, UnreadablePicture
 from ram_tagger.pixels import middle_square
 from ram_tagger.predict import open_picture
 from ram_tagger.training.annotations import Annotations
 from ram_tagger.training.captions import clean_caption
+from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import AT_ONCE, Teacher
 
 Rows = np.memmap[tuple[int, int], np.dtype[np.float32]]
@@ -76,9 +78,8 @@ def open_cache(folder: Path, facts: Facts, annotations: Annotations) -> ClipCach
         raise RecipeError(
             f"the CLIP cache in {folder} is unfinished: go on with ram-tagger train --cache-clip"
         )
-    return ClipCache(
-        np.load(folder / PICTURES, mmap_mode="r"), np.load(folder / CAPTIONS, mmap_mode="r")
-    )
+    pictures = _opened_rows(folder / PICTURES, found.pictures, facts.width, "r")
+    return ClipCache(pictures, _opened_rows(folder / CAPTIONS, found.captions, facts.width, "r"))
 
 
 def fill_cache(
@@ -88,15 +89,16 @@ def fill_cache(
     images: Path,
     teacher: Teacher,
     progress: Progress,
+    stop: Stopping,
 ) -> None:
     """Embed what is not in the cache yet; one that was interrupted is continued.
 
-    Raises RecipeError where the folder holds a cache of something else.
+    Raises RecipeError where the folder holds a cache of something else, Ended when asked to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = _read_facts(folder) or facts
     _check(folder, found, facts)
-    pictures = _rows(folder / PICTURES, len(annotations), facts.width)
+    pictures = _rows(folder / PICTURES, len(annotations), found.pictures, facts.width)
     with ThreadPoolExecutor() as readers:
         for start in range(found.pictures, len(annotations), AT_ONCE):
             end = min(start + AT_ONCE, len(annotations))
@@ -104,13 +106,20 @@ def fill_cache(
             pictures[start:end] = _embedded(paths, teacher, readers)
             found = _filled(folder, pictures, replace(found, pictures=end))
             progress("CLIP looks at pictures", end, len(annotations))
-    captions = _rows(folder / CAPTIONS, len(annotations.captions), facts.width)
+            _end_if(stop)
+    captions = _rows(folder / CAPTIONS, len(annotations.captions), found.captions, facts.width)
     for start in range(found.captions, len(captions), AT_ONCE):
         end = min(start + AT_ONCE, len(captions))
         texts = [clean_caption(annotations.captions[row]) for row in range(start, end)]
         captions[start:end] = teacher.read(teacher.clip.tokenize(texts)).cpu().numpy()
         found = _filled(folder, captions, replace(found, captions=end))
         progress("CLIP reads captions", end, len(captions))
+        _end_if(stop)
+
+
+def _end_if(stop: Stopping) -> None:
+    if stop.is_set():
+        raise Ended("ended while CLIP's embeddings were computed; the same command again goes on")
 
 
 def _embedded(
@@ -134,10 +143,20 @@ def _opened(path: Path, size: int) -> Tensor | None:
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
 
 
-def _rows(path: Path, count: int, width: int) -> Rows:
-    if path.exists():
-        return np.load(path, mmap_mode="r+")  # type: ignore[no-any-return]
+def _rows(path: Path, count: int, filled: int, width: int) -> Rows:
+    if filled:
+        return _opened_rows(path, count, width, "r+")
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, width))
+
+
+def _opened_rows(path: Path, count: int, width: int, mode: Literal["r", "r+"]) -> Rows:
+    try:
+        rows = np.lib.format.open_memmap(path, mode=mode)
+        if rows.shape != (count, width) or rows.dtype != np.float32:
+            raise ValueError(f"it holds {rows.shape} numbers, not {(count, width)}")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} is damaged: {error}; delete the folder") from error
+    return rows
 
 
 def _filled(folder: Path, rows: Rows, facts: Facts) -> Facts:

@@ -26,6 +26,7 @@ from ram_tagger.training.clip_cache import facts_of, fill_cache, open_cache
 from ram_tagger.training.pictures import AnnotatedPictures, PictureTriplets, augmentation
 from ram_tagger.training.processes import Processes
 from ram_tagger.training.recipe import Labels, Recipe
+from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import TripletSource
 
@@ -99,12 +100,12 @@ def named_labels(named: Labels) -> tuple[LabelSet, LabelBank]:
 
 
 def read_materials(
-    recipe: Recipe, processes: Processes, progress: Progress, fill: bool
+    recipe: Recipe, processes: Processes, progress: Progress, stop: Stopping, fill: bool
 ) -> Materials:
     """What a recipe on annotation files names.
 
     fill: compute the CLIP cache that it names, as far as it is not there yet. Raises
-    CheckpointError, RecipeError, ConceptError.
+    CheckpointError, RecipeError, ConceptError; Ended when asked to stop meanwhile.
     """
     model = beginning(recipe)
     annotations = read_annotations(recipe.data.annotations, len(model.labels))
@@ -114,7 +115,7 @@ def read_materials(
         teacher = Teacher(clip, processes.device)
         facts = facts_of(annotations, recipe.data.images, teacher)
         if fill and processes.leads:
-            fill_cache(cache, facts, annotations, recipe.data.images, teacher, progress)
+            fill_cache(cache, facts, annotations, recipe.data.images, teacher, progress, stop)
         processes.wait()
         filled = open_cache(cache, facts, annotations)
     size = model.network.config.image_size

@@ -112,11 +112,9 @@ class Objective(nn.Module):
             with torch.autocast(tokens.device.type, enabled=False):  # sharp softmaxes
                 labels = network.reweight(tokens.float(), self.bank)
             logits = network.decoder(labels, tokens).float()
-            if self.known is None:
-                losses["tagging"] = tagging_loss(logits, piece.targets)
-            else:
-                told = ~self.known.rows
-                losses["tagging"] = tagging_loss(logits[:, told], piece.targets[:, told])
+            told = slice(None) if self.known is None else ~self.known.rows
+            losses["tagging"] = tagging_loss(logits[:, told], piece.targets[:, told])
+            if self.known is not None and weights.keeping:
                 believed = self.known.probabilities(pixels)
                 losses["keeping"] = keeping_loss(logits[:, self.known.rows], believed)
         if weights.distillation:

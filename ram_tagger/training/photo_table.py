@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,16 +37,20 @@ def read_photo_table(path: Path) -> tuple[OwnPhoto, ...]:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text: save it as CSV in UTF-8") from error
-    lines = text.splitlines()
-    heading = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=heading.count))
+    heading = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=heading.count))
     named = [column.strip().lower() for column in reader.fieldnames or ()]
     if not {PATH, TAGS} <= set(named) or not set(named) <= set(_COLUMNS):
         raise RecipeError(
             f"{path}: the first line must name the columns: {PATH},{TAGS} and, if wished, {CAPTION}"
         )
     reader.fieldnames = named
-    photos = tuple(_photos(path, reader))
+    try:
+        photos = tuple(_photos(path, reader))
+    except csv.Error as error:
+        raise RecipeError(
+            f"{path}: line {reader.line_num}: {error}: is a quote missing?"
+        ) from error
     if not any(photo.tags for photo in photos):
         raise RecipeError(f"{path}: no photo has a tag: fill the column {TAGS}, a bar between tags")
     return photos

@@ -67,7 +67,7 @@ class AnnotatedPictures(Dataset[Sample]):
         for _ in range(TRIES):
             annotation: Annotation = self.annotations[row]
             try:
-                picture = open_picture(self.images / annotation.path)
+                picture = self._open(row, annotation)
             except UnreadablePicture as error:
                 skipped.append(Skipped(annotation.path, str(error)))
                 row = int(chance.integers(len(self.annotations)))
@@ -77,6 +77,14 @@ class AnnotatedPictures(Dataset[Sample]):
             f"none of {TRIES} pictures could be read; the first: {skipped[0].reason}; "
             "is the images folder right?"
         )
+
+    def _open(self, row: int, annotation: Annotation) -> Image.Image:
+        picture = open_picture(self.images / annotation.path)
+        if self._cache is not None and np.isnan(self._cache.pictures[row, 0]):
+            raise UnreadablePicture(
+                f"{self.images / annotation.path}: could not be read when the CLIP cache was filled"
+            )
+        return picture
 
     def _sample(
         self,
@@ -128,7 +136,7 @@ class PictureTriplets:
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
         )
-        return batched(loader, parts)
+        return batched(_read(loader), parts)
 
     def keys_from(self, step: int, share: Share) -> Iterator[list[Key]]:
         """What each part of this process's share holds, step after step."""
@@ -188,6 +196,16 @@ class _Changes:
         for change in self.changes:
             picture = change(picture)
         return picture
+
+
+def _read(loader: DataLoader[Sample]) -> Iterator[Triplets]:
+    try:
+        yield from loader
+    except RecipeError as error:
+        # A worker's message has the worker's traceback before it, and torch ties its own traceback
+        # to the loader: workers that are ended by the garbage collector take seconds to end.
+        error.__traceback__ = None
+        raise RecipeError(str(error).strip().rpartition("RecipeError: ")[2]) from None
 
 
 class _Keys:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ram_tagger.predict import choose_device
+
+T = TypeVar("T")
 
 PATIENCE = timedelta(hours=12)
 """How long a process waits for the others: one of them evaluates while the rest do nothing."""
@@ -48,6 +50,14 @@ class Processes:
         parts = [torch.empty_like(rows) for _ in range(self.size)]
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
+
+    def gather_all(self, things: Sequence[T]) -> list[T]:
+        """The things of every process, in order of rank."""
+        if self.size == 1:
+            return list(things)
+        parts: list[list[T]] = [[] for _ in range(self.size)]
+        dist.all_gather_object(parts, list(things))
+        return [thing for part in parts for thing in part]
 
     def largest(self, number: int) -> int:
         """The largest number of any process."""

@@ -264,10 +264,13 @@ def read_recipe(named: str, changes: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f"{named} cannot be read: {error}") from error
     try:
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        if not isinstance(table, dict):
+            raise ValueError("expected an object")
         for change in changes:
             _change(table, change)
     except ValueError as error:  # of either parser
-        raise RecipeError(f"{named} is not TOML: {error}") from error
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise RecipeError(f"{named} is not {kind}: {error}") from error
     return Recipe.from_json(table, named)
 
 
@@ -324,17 +327,25 @@ def _first(error: ValidationError) -> str:
 def _check(recipe: Recipe, source: str) -> None:
     schedule, data, loss = recipe.schedule, recipe.data, recipe.loss
     weights = (loss.tagging, loss.distillation, loss.alignment)
+    named = recipe.beginning.model or recipe.evaluations or recipe.labels.bank
     wrong = {
         "schedule.pictures: give at least 1": schedule.pictures < 1,
         "schedule.at_once: give at least 1": schedule.at_once < 1,
+        "schedule.steps: give at least 1": schedule.steps < 0,
+        "schedule.epochs: give more than 0": schedule.epochs < 0,
+        "schedule.rate: give more than 0": schedule.rate <= 0,
+        "schedule.warm_up: give at least 0": schedule.warm_up < 0,
         "schedule: give steps or epochs, not both": bool(schedule.steps and schedule.epochs),
         "data: give annotations, or scenes = true": bool(data.annotations) == data.scenes,
-        "loss: a weight below 0": min(weights) < 0,
+        "loss: a weight below 0": min(*weights, loss.keeping) < 0,
         "loss: all weights are 0": not any(weights),
         "augmentation.smallest_crop: give a part between 0 and 1": not (
             0 < recipe.augmentation.smallest_crop <= 1
         ),
         "augmentation.strength: give 0 to 30": not 0 <= recipe.augmentation.strength <= 30,
+        "data.scenes: drawn scenes bring their own beginning, labels and evaluations": bool(
+            data.scenes and named
+        ),
         "schedule.epochs: drawn scenes never end, give steps": bool(
             data.scenes and schedule.epochs
         ),

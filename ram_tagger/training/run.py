@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,18 +26,13 @@ from ram_tagger.training.objective import Known, Objective, Piece, Tagging
 from ram_tagger.training.processes import Processes
 from ram_tagger.training.recipe import Recipe
 from ram_tagger.training.run_folder import RunFolder
+from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import Share
 
 LEAST_THRESHOLD, LARGEST_THRESHOLD = 0.2, 0.95
 """Between these a chosen threshold has to lie, however few pictures it was chosen on."""
 STEPS = "training"
-
-
-class Stopping(Protocol):
-    """Something that may ask for an early end."""
-
-    def is_set(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class Run:
         )
         schedule = recipe.schedule.schedule(self.materials.source.pictures, bf16)
         self._loop = Loop(self._task, schedule, recipe.seed, processes)
-        self._skipped = self.folder.skipped(processes.rank)
+        self._skipped = self.folder.skipped()
         state = self.folder.newest(processes.device)
         if state is not None:
             self._loop.restore(state)
@@ -121,22 +115,23 @@ class Run:
         return self.outcome(self._write_model())
 
     def _note(self, taken: Taken) -> None:
-        new = [s for s in self._task.skipped if s.path not in self._skipped]
-        self._task.skipped.clear()
-        fresh = {s.path: s for s in new}
-        if fresh:
-            self._skipped |= set(fresh)
-            self.folder.skip(self.processes.rank, list(fresh.values()))
         self.log.add(taken)
-        every = self.recipe.output.report_every
-        if _due(taken.step, every) or taken.step == self._loop.schedule.steps:
-            skipped = self.processes.total(
-                torch.tensor(len(self._skipped), device=self.processes.device)
-            )
-            row = self.log.row(taken, int(skipped), self._task.share.pictures)
+        last = taken.step == self._loop.schedule.steps
+        if last or _due(taken.step, self.recipe.output.report_every):
+            self._note_skipped()
+            row = self.log.row(taken, len(self._skipped), self._task.share.pictures)
             if self.processes.leads:
                 self.log.write(row)
         self.progress(STEPS, taken.step, self._loop.schedule.steps)
+
+    def _note_skipped(self) -> None:
+        """Put down what any process skipped since this was asked last, each picture once."""
+        found = self.processes.gather_all(self._task.skipped)
+        self._task.skipped.clear()
+        fresh = {skip.path: skip for skip in found if skip.path not in self._skipped}
+        self._skipped |= set(fresh)
+        if fresh and self.processes.leads:
+            self.folder.skip(fresh.values())
 
     def _evaluate(self, step: int) -> None:
         if self.processes.leads:
@@ -163,6 +158,7 @@ class Run:
         return replace(self.materials.model, network=objective.network, bank=bank)
 
     def _save(self, step: int) -> None:
+        self._note_skipped()
         if self.processes.leads:
             state = {**self._loop.state(), "log": self.log.state()}
             self.folder.save(step, state, self.recipe.output.keep)
@@ -183,10 +179,8 @@ class Run:
 
     def outcome(self, model: ModelConfig | None) -> Outcome:
         """How it stands, with the model that was written."""
-        skipped = self.processes.total(torch.tensor(len(self._skipped)).to(self.processes.device))
-        return Outcome(
-            self.step, self._loop.schedule.steps, model, int(skipped), dict(self._figures)
-        )
+        steps, skipped = self._loop.schedule.steps, len(self._skipped)
+        return Outcome(self.step, steps, model, skipped, dict(self._figures))
 
 
 def with_thresholds(labels: LabelSet, scores: Scores) -> LabelSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,32 +92,34 @@ class RunFolder:
     def metrics(self) -> Iterator[dict[str, Any]]:
         """What was measured, row by row; a row that was cut off by a kill is left out."""
         try:
-            lines = (self.path / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
+            lines = _whole_lines(self.path / METRICS)
         except FileNotFoundError:
             return
-        yield from (json.loads(line) for line in lines if line.endswith("\n"))
+        yield from map(json.loads, lines)
 
     def measured(self, row: Mapping[str, Any]) -> None:
         """Append a row of metrics."""
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def skipped(self, rank: int) -> set[str]:
-        """Pictures that this process has skipped so far."""
-        try:
-            lines = self._skipped(rank).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return set()
-        return {json.loads(line.partition("\t")[0]) for line in lines}
+    def skipped(self) -> set[str]:
+        """Pictures that were skipped so far; a line that was cut off by a kill is left out."""
+        lines = self._skipped_lines()
+        return {json.loads(line.partition("\t")[0]) for line in lines if line.endswith("\n")}
 
-    def skip(self, rank: int, skips: list[Skipped]) -> None:
+    def skip(self, skips: Iterable[Skipped]) -> None:
         """Note pictures that could not be read, and why."""
-        with self._skipped(rank).open("a", encoding="utf-8") as file:
+        *whole, last = self._skipped_lines() or [""]
+        if last and not last.endswith("\n"):
+            _replace(self.path / SKIPPED, "".join(whole))
+        with (self.path / SKIPPED).open("a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(s.path)}\t{json.dumps(s.reason)}\n" for s in skips)
 
-    def _skipped(self, rank: int) -> Path:
-        name = SKIPPED if rank == 0 else SKIPPED.replace(".", f"-{rank}.")
-        return self.path / name
+    def _skipped_lines(self) -> list[str]:
+        try:
+            return (self.path / SKIPPED).read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.path / CHECKPOINTS).glob("step-*.pt"))
@@ -141,6 +143,12 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], within: str = "") -
         elif a[key] != b[key]:
             names.append(within + key)
     return names
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file without the last one if a kill cut it off."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -43,5 +43,5 @@ class Schedule:
 
     def _done(self, step: int) -> float:
         if self.by_epoch and self.steps_per_epoch:
-            return self._epoch(step) / max(1, math.ceil(self.steps / self.steps_per_epoch))
+            return self._epoch(step) / max(1, round(self.steps / self.steps_per_epoch))
         return (step - self.warm_up) / max(1, self.steps - self.warm_up)

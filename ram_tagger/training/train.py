@@ -12,10 +12,11 @@ from ram_tagger.training.materials import Materials
 from ram_tagger.training.metrics_log import MetricsLog, Row
 from ram_tagger.training.processes import Processes, joined_processes
 from ram_tagger.training.recipe import Recipe
-from ram_tagger.training.run import Outcome, Run, Stopping
+from ram_tagger.training.run import Outcome, Run
 from ram_tagger.training.run_folder import RunFolder
+from ram_tagger.training.stopping import Stopping
 
-Opener = Callable[[Recipe, Processes, Progress], Materials]
+Opener = Callable[[Recipe, Processes, Progress, Stopping], Materials]
 """Opens what a recipe names, in every process."""
 
 
@@ -47,7 +48,7 @@ def train(
         processes.wait()
         say = audience.say if processes.leads else _nothing
         log = MetricsLog(folder, audience.listen)
-        materials = open_materials(recipe, processes, audience.progress)
+        materials = open_materials(recipe, processes, audience.progress, stop)
         run = Run(recipe, materials, folder, processes, log, audience.progress)
         if run.finished and (folder.model / CONFIG).is_file():
             say(f"{out} is finished already")
