@@ -46,12 +46,14 @@ def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def keeping_loss(logits: Tensor, believed: Tensor) -> Tensor:
-    """Cross-entropy of (pictures, labels) logits to what another network believes; a sum.
+    """How far (pictures, labels) logits are from what another network believes; a sum.
 
-    believed: the same shape, probabilities. Least, but not 0, where both agree (learning without
-    forgetting, arXiv 1606.09282).
+    believed: the same shape, probabilities. The Kullback-Leibler divergence of both, label by
+    label: 0 where they agree (learning without forgetting, arXiv 1606.09282).
     """
-    return F.binary_cross_entropy_with_logits(logits, believed, reduction="sum")
+    cross = F.binary_cross_entropy_with_logits(logits, believed, reduction="sum")
+    own = F.binary_cross_entropy_with_logits(believed.logit(1e-6), believed, reduction="sum")
+    return cross - own
 
 
 def alignment_loss(logits: Tensor, own: Tensor, holds: Tensor | None = None) -> Tensor:

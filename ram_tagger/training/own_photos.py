@@ -248,7 +248,7 @@ def _recipe(folder: Path, wanted: FineTuning, training: int, measured: bool, uni
         loss=Loss(part, 1.0, part, part, unit_target=unit, spare_holding=True),
         evaluations=(evaluation,) if measured else (),
         output=Output(
-            report_every=max(1, steps // 40),
+            report_every=max(1, steps // 15),
             evaluate_every=max(1, steps // 4),
             save_every=max(1, steps // 10),
             thresholds_from=OWN if measured else "",
