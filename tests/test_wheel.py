@@ -20,6 +20,7 @@ def test_the_wheel_carries_migrations_model_and_demo(tmp_path: Path) -> None:
         shipped = script.relative_to(ROOT / "migrations").as_posix()
         assert f"photoindex/catalog/migrations/{shipped}" in names
     assert "ram_tagger/sketch/model/model.safetensors" in names
+    assert "ram_tagger/training/recipes/sketch.toml" in names
     assert "photoindex/demo/concepts.json" in names
     assert sum(name.startswith("photoindex/demo/pictures/") for name in names) >= 40
     assert not any(name.startswith("tests/") for name in names)

@@ -30,6 +30,10 @@ class Meter(Protocol):
         """Take away what is shown, because lines are to be printed."""
         ...
 
+    def pause(self) -> None:
+        """The same in the middle of a stage, which goes on being measured."""
+        ...
+
 
 class Pace:
     """How fast one stage goes, measured from its first report on."""
@@ -74,6 +78,9 @@ class LineMeter:
         """A new stage begins with the next report."""
         self._pace = None
 
+    def pause(self) -> None:
+        """Nothing is in the way of other lines."""
+
 
 class BarMeter:
     """For terminals: one bar, that of the stage in hand."""
@@ -87,6 +94,7 @@ class BarMeter:
         now = time.monotonic()
         if self._pace is None or self._pace.what != what:
             self._pace = Pace(what, done, now)
+        if not self._bars.live.is_started:
             self._bars.start()
         self._bars.update(
             self._task,
@@ -100,6 +108,10 @@ class BarMeter:
     def clear(self) -> None:
         """Remove the bar; the next report brings it back."""
         self._pace = None
+        self._bars.stop()
+
+    def pause(self) -> None:
+        """Remove the bar; the next report brings it back with the rate so far."""
         self._bars.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ram_tagger.training.recipe import Recipe
     from ram_tagger.training.run import Outcome
     from ram_tagger.training.train import Opener
+
+_LOSSES = ("tagging", "distillation", "alignment", "keeping")
 
 Out = Annotated[Path, typer.Option(help="The folder of the run; the model goes to OUT/model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print metrics as JSON, one row a line.")]
@@ -155,14 +158,20 @@ def _train(
     from ram_tagger.training.train import Audience
     from ram_tagger.training.train import train as train_by
 
+    table = _Rows()
+
     def listen(row: Row) -> None:
-        progress.clear()
+        progress.pause()
         if as_json:
             print_json_line(row)
         else:
-            typer.echo(_line(row))
+            typer.echo("\n".join(table.lines(row)))
 
-    audience = Audience(listen, lambda remark: typer.echo(remark, err=True), progress)
+    def say(remark: str) -> None:
+        progress.pause()
+        typer.echo(remark, err=True)
+
+    audience = Audience(listen, say, progress)
     try:
         return train_by(recipe, out, _opener(recipe, fill), device, stop.event, audience)
     except Ended as ended:
@@ -181,15 +190,29 @@ def _opener(recipe: Recipe, fill: bool) -> Opener:
     return partial(read_materials, fill=fill)
 
 
-def _line(row: Row) -> str:
-    if "evaluation" in row:
-        return f"step {row['step']:>7,}  mAP {row['mAP']:.4f}  on {row['evaluation']}"
-    losses = [n for n in ("tagging", "distillation", "alignment", "keeping") if n in row]
-    parts = [f"loss {row['loss']:.4f}", *(f"{name} {row[name]:.4f}" for name in losses)]
-    parts += [f"gradient {row['gradient']:.2f}", f"rate {row['rate']:.2e}"]
-    parts += [f"{row['pictures_per_second']:.1f} pictures/s"]
-    parts += [f"{row['skipped']:,} skipped"] if row["skipped"] else []
-    return f"step {row['step']:>7,}  " + "  ".join(parts)
+class _Rows:
+    """Rows of metrics as an aligned table, with a heading above the first."""
+
+    def __init__(self) -> None:
+        self._heading: list[str] = []
+
+    def lines(self, row: Row) -> Iterator[str]:
+        if "evaluation" in row:
+            yield f"{row['step']:>8,}  mAP {row['mAP']:.4f} on {row['evaluation']}"
+            return
+        cells = {"step": f"{row['step']:,}", "loss": f"{row['loss']:.4f}"}
+        cells |= {name: f"{row[name]:.4f}" for name in _LOSSES if name in row}
+        cells |= {"gradient": f"{row['gradient']:.2f}", "rate": f"{row['rate']:.1e}"}
+        cells |= {"pictures/s": f"{row['pictures_per_second']:.1f}"}
+        cells |= {"skipped": f"{row['skipped']:,}"} if row["skipped"] else {}
+        if list(cells) != self._heading:
+            self._heading = list(cells)
+            yield "  ".join(name.rjust(_width(name)) for name in cells)
+        yield "  ".join(cell.rjust(_width(name)) for name, cell in cells.items())
+
+
+def _width(name: str) -> int:
+    return max(8, len(name))
 
 
 def _say_prepared(made: Prepared) -> None:

@@ -42,23 +42,42 @@ class Piece:
     of: int  # pictures in the whole step
 
 
-class Known:
-    """Tags of which the annotations say nothing: the model is to go on seeing what it saw."""
+KEPT_AT_ONCE = 512
+"""Known tags that a step looks at, drawn by chance: labels do not see each other."""
 
-    def __init__(self, network: RamPlus, bank: LabelBank, rows: Tensor) -> None:
-        """network: copied as it is now; rows: (labels,) bool, which of the bank's labels."""
-        self.rows = rows
+
+class Known:
+    """Tags of which the annotations say nothing: the model is to go on seeing what it saw.
+
+    told: the rows of the bank that are annotated; known: the others.
+    """
+
+    def __init__(self, network: RamPlus, bank: LabelBank, annotated: Tensor) -> None:
+        """network: copied as it is now; annotated: (labels,) bool, on the processor."""
+        self.told = annotated.nonzero().flatten()
+        self.known = (~annotated).nonzero().flatten()
         self._network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._bank = bank.chosen(rows.nonzero().flatten().tolist())
+        self._bank = bank
+
+    def some(self) -> Tensor:
+        """Some of the known rows, by torch's chance."""
+        if len(self.known) <= KEPT_AT_ONCE:
+            return self.known
+        return self.known[torch.randperm(len(self.known))[:KEPT_AT_ONCE]]
 
     @torch.no_grad()
-    def probabilities(self, pixels: Tensor) -> Tensor:
-        """(pictures, 3, size, size) normalised, to (pictures, known labels) float32."""
-        tokens = self._network.encode(pixels)
-        with torch.autocast(tokens.device.type, enabled=False):
-            labels = self._network.reweight(tokens.float(), self._bank)
-        logits: Tensor = self._network.decoder(labels, tokens)
-        return logits.float().sigmoid()
+    def probabilities(self, pixels: Tensor, rows: Tensor) -> Tensor:
+        """(pictures, 3, size, size) normalised, to (pictures, rows) float32."""
+        bank = self._bank.chosen(rows.tolist())
+        return logits_of(self._network, self._network.encode(pixels), bank).sigmoid()
+
+
+def logits_of(network: RamPlus, tokens: Tensor, bank: LabelBank) -> Tensor:
+    """(pictures, labels) float32 logits, also under autocast."""
+    with torch.autocast(tokens.device.type, enabled=False):  # sharp softmaxes
+        labels = network.reweight(tokens.float(), bank)
+    logits: Tensor = network.decoder(labels, tokens)
+    return logits.float()
 
 
 class Objective(nn.Module):
@@ -109,14 +128,7 @@ class Objective(nn.Module):
         tokens = network.encode(pixels.contiguous(memory_format=torch.channels_last))
         losses: dict[str, Tensor] = {}
         if weights.tagging:
-            with torch.autocast(tokens.device.type, enabled=False):  # sharp softmaxes
-                labels = network.reweight(tokens.float(), self.bank)
-            logits = network.decoder(labels, tokens).float()
-            told = slice(None) if self.known is None else ~self.known.rows
-            losses["tagging"] = tagging_loss(logits[:, told], piece.targets[:, told])
-            if self.known is not None and weights.keeping:
-                believed = self.known.probabilities(pixels)
-                losses["keeping"] = keeping_loss(logits[:, self.known.rows], believed)
+            losses |= self._about_tags(pixels, tokens, piece.targets)
         if weights.distillation:
             target = F.normalize(piece.seen, dim=-1) if weights.unit_target else piece.seen
             part = len(piece.pixels) / piece.of  # the loss is a mean over the step's pictures
@@ -125,6 +137,19 @@ class Objective(nn.Module):
             logits = network.align(tokens, piece.texts).float()
             losses["alignment"] = alignment_loss(logits, piece.own, piece.holds)
         return {name: loss * getattr(weights, name) for name, loss in losses.items()}
+
+    def _about_tags(self, pixels: Tensor, tokens: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if self.known is None:
+            return {"tagging": tagging_loss(logits_of(self.network, tokens, self.bank), targets)}
+        told, kept = self.known.told, self.known.some()
+        bank = self.bank.chosen([*told.tolist(), *kept.tolist()])
+        logits = logits_of(self.network, tokens, bank)
+        losses = {"tagging": tagging_loss(logits[:, : len(told)], targets[:, told])}
+        if self.weights.keeping:
+            believed = self.known.probabilities(pixels, kept)
+            drawn = len(self.known.known) / len(kept)  # the loss is a sum over all known tags
+            losses["keeping"] = keeping_loss(logits[:, len(told) :], believed) * drawn
+        return losses
 
 
 @dataclass(frozen=True, slots=True)

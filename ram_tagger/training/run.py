@@ -234,11 +234,12 @@ def _known(
     if recipe.labels.annotated is None:
         return None
     told = {name.casefold() for name in read_lines(recipe.labels.annotated)}
-    rows = torch.tensor([name.casefold() not in told for name in model.labels.names])
-    if not rows.any():
+    annotated = torch.tensor([name.casefold() in told for name in model.labels.names])
+    if annotated.all():
         return None
+    if not annotated.any():
+        raise RecipeError("labels.annotated: names none of the model's tags")
     if recipe.beginning.model is None:
         raise RecipeError("labels.annotated: a fresh model has no opinion to keep of other tags")
-    device = processes.device
-    network = model.network.to(device)
-    return Known(network, bank.to(device, torch.float32), rows.to(device))
+    network = model.network.to(processes.device)
+    return Known(network, bank.to(processes.device, torch.float32), annotated)

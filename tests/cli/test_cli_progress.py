@@ -62,6 +62,17 @@ def test_each_stage_is_measured_by_itself(clock: Clock) -> None:
     assert lines == ["looking: 5,000, 500.0/s", "analysing: 5 of 10, 0.5/s, 10 s left"]
 
 
+def test_a_stage_goes_on_being_measured_across_other_lines(clock: Clock) -> None:
+    lines: list[str] = []
+    report = LineMeter(lines.append, clock)
+    report("training", 0, 100)
+    for done in (30, 60):
+        clock.now += LINE_EVERY / 2
+        report.pause()
+        report("training", done, 100)
+    assert lines == ["training: 60 of 100, 6.0/s, 7 s left"]
+
+
 def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with meter() as progress:
         progress("analysing", 0, 3)

@@ -141,7 +141,7 @@ def test_it_has_forgotten_nothing(walked: Walked, unseen):
 
 def test_the_walk_shows_figures_and_finds_photos(walked: Walked):
     trained, evaluated, _, found = walked.outputs
-    figures = [float(f) for f in re.findall(r"mAP (\S+)  on own tags", trained)]
+    figures = [float(f) for f in re.findall(r"mAP (\S+) on own tags", trained)]
     assert figures[-1] > figures[0]
     assert all(tag in evaluated for tag in RULES)
     with Image.open(walked.folder / "mine.png") as plot:
