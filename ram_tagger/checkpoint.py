@@ -219,7 +219,7 @@ def read_labels(tags: Path, tags_zh: Path, thresholds: Path) -> LabelSet:
 def read_lines(path: Path) -> tuple[str, ...]:
     """The lines of a vocabulary file, one a tag. Raises CheckpointError."""
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the tag list {path} cannot be read: {error}") from error
 

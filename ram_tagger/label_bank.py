@@ -54,7 +54,7 @@ def open_clip_of(source: str) -> Clip:
 def chosen_concepts(concepts: Sequence[Concept], tags: Path) -> list[Concept]:
     """The concepts that a tag list names, in its order. Raises CheckpointError."""
     described = {concept.name.casefold(): concept for concept in concepts}
-    names = read_lines(tags)
+    names = [name for name in read_lines(tags) if name]
     if not names:
         raise CheckpointError(f"{tags} names no tag: write one a line")
     missing = [name for name in names if name.casefold() not in described]
@@ -81,12 +81,7 @@ def build_bank(
 
 
 def write_bank(path: Path, names: Sequence[str], bank: LabelBank, clip: str) -> None:
-    """Write a bank; `clip` says in words whose embeddings they are.
-
-    Raises CheckpointError, also where there is a file of that name.
-    """
-    if path.exists():
-        raise CheckpointError(f"{path} is there already: name a new file")
+    """Write a bank; `clip` says in words whose embeddings they are. Raises CheckpointError."""
     aside = path.with_name(f".{path.name}.part")
     tensors = {"embeddings": bank.embeddings.float().contiguous(), "counts": bank.counts}
     try:

@@ -75,7 +75,7 @@ class RamTagger:
         device: str = "auto",
         precision: str = "auto",
     ) -> None:
-        _without_tf32()
+        without_tf32()
         self.config = config
         self.labels = labels
         self.device = choose_device(device)
@@ -211,7 +211,7 @@ def choose_dtype(precision: str, device: torch.device, network: RamPlus) -> torc
     return torch.bfloat16 if large and fast_bf16(device) else torch.float32
 
 
-def _without_tf32() -> None:
+def without_tf32() -> None:
     """Let GPUs compute float32 as float32, for the whole process: they round convolutions else."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]

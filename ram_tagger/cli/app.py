@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from io import TextIOWrapper
@@ -71,5 +72,6 @@ def main() -> None:
         sys.stderr.write(f"ram-tagger: {error}\n")
         sys.exit(2)
     except RamTaggerError as error:
-        sys.stderr.write(f"ram-tagger: {error}\n")
+        if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
+            sys.stderr.write(f"ram-tagger: {error}\n")
         sys.exit(3)

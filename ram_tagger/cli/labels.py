@@ -28,6 +28,8 @@ def label_bank(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
     """Embed the descriptions of every tag: the frozen label embeddings that training reads."""
+    if out.exists():
+        raise typer.BadParameter(f"{out} is there already: name a new file")
     from photoindex.concept_file import read_concepts
 
     concepts = read_concepts(descriptions)

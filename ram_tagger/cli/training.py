@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from ram_tagger.training.run import Outcome
     from ram_tagger.training.train import Opener
 
-_LOSSES = ("tagging", "distillation", "alignment", "keeping")
+_LOSSES = {
+    "tagging": "tagging",
+    "distillation": "distil",
+    "alignment": "align",
+    "keeping": "keeping",
+}
+"""Losses and their headings."""
 
 Out = Annotated[Path, typer.Option(help="The folder of the run; the model goes to OUT/model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print metrics as JSON, one row a line.")]
@@ -47,6 +53,9 @@ def train(
             "--cache-clip", help="First compute what CLIP says of all data, once (OUT-clip-cache)."
         ),
     ] = False,
+    cache_only: Annotated[
+        bool, typer.Option("--cache-only", help="Compute that cache and end: train later.")
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -58,9 +67,12 @@ def train(
     from ram_tagger.training.recipe import read_recipe, with_clip_cache
 
     read = read_recipe(recipe, changes or ())
-    if cache_clip:
+    if cache_clip or cache_only:
         read = with_clip_cache(read, out.with_name(f"{out.name}-clip-cache"))
     with stop_on_signals() as stop, meter() as progress:
+        if cache_only:
+            _fill_cache(read, device, stop, progress)
+            return
         outcome = _train(read, out, device, stop, progress, as_json, fill=cache_clip)
     _finish(outcome, out, stop)
 
@@ -85,7 +97,7 @@ def finetune(
     ] = False,
     epochs: Annotated[float, typer.Option(min=0.1, help="How often each photo is seen.")] = 20.0,
     pictures: Annotated[int, typer.Option(min=1, help="Photos a step.")] = 16,
-    rate: Annotated[float, typer.Option(min=0, help="The learning rate.")] = 1e-4,
+    rate: Annotated[float, typer.Option(min=1e-9, help="The learning rate.")] = 1e-4,
     held_out: Annotated[
         float, typer.Option(min=0, max=0.9, help="Part of the photos kept for measuring.")
     ] = 0.2,
@@ -179,6 +191,20 @@ def _train(
         raise typer.Exit(stop.exit_code) from ended
 
 
+def _fill_cache(recipe: Recipe, device: str, stop: Stop, progress: Meter) -> None:
+    from ram_tagger.errors import Ended
+    from ram_tagger.training.materials import read_materials
+    from ram_tagger.training.processes import joined_processes
+
+    with joined_processes(device) as processes:
+        try:
+            read_materials(recipe, processes, progress, stop.event, fill=True)
+        except Ended as ended:
+            typer.echo(str(ended), err=True)
+            raise typer.Exit(stop.exit_code) from ended
+    typer.echo(f"{shown(str(recipe.data.clip_cache))} is filled", err=True)
+
+
 def _opener(recipe: Recipe, fill: bool) -> Opener:
     """How the data of a recipe is opened; only drawn scenes need what draws them."""
     if recipe.data.scenes:
@@ -198,25 +224,36 @@ class _Rows:
 
     def lines(self, row: Row) -> Iterator[str]:
         if "evaluation" in row:
-            yield f"{row['step']:>8,}  mAP {row['mAP']:.4f} on {row['evaluation']}"
+            yield f"{row['step']:>7,}  mAP {row['mAP']:.4f} on {row['evaluation']}"
             return
-        cells = {"step": f"{row['step']:,}", "loss": f"{row['loss']:.4f}"}
-        cells |= {name: f"{row[name]:.4f}" for name in _LOSSES if name in row}
-        cells |= {"gradient": f"{row['gradient']:.2f}", "rate": f"{row['rate']:.1e}"}
-        cells |= {"pictures/s": f"{row['pictures_per_second']:.1f}"}
+        cells = {"step": f"{row['step']:,}", "loss": _figure(row["loss"])}
+        cells |= {short: _figure(row[name]) for name, short in _LOSSES.items() if name in row}
+        cells |= {"gradient": _figure(row["gradient"]), "rate": f"{row['rate']:.1e}"}
+        cells |= {"pics/s": _figure(row["pictures_per_second"])}
         cells |= {"skipped": f"{row['skipped']:,}"} if row["skipped"] else {}
         if list(cells) != self._heading:
             self._heading = list(cells)
-            yield "  ".join(name.rjust(_width(name)) for name in cells)
-        yield "  ".join(cell.rjust(_width(name)) for name, cell in cells.items())
+            yield " ".join(name.rjust(_width(name)) for name in cells)
+        yield " ".join(cell.rjust(_width(name)) for name, cell in cells.items())
 
 
 def _width(name: str) -> int:
-    return max(8, len(name))
+    """So that all columns together fit into 80."""
+    return max(7, len(name))
+
+
+def _figure(value: float) -> str:
+    """Four digits, however large."""
+    return f"{value:.4g}" if value >= 1000 else f"{value:#.4g}".rstrip(".")
 
 
 def _say_prepared(made: Prepared) -> None:
     new = f", {len(made.new):,} of them new" if made.new else ""
+    if made.unjudged:
+        typer.echo(
+            f"too few photos to hold some out, so no figures: {shown(', '.join(made.unjudged))}",
+            err=True,
+        )
     typer.echo(
         f"{count(made.training, 'photo')} to train on, {made.held_out:,} held out; "
         f"{count(len(made.tags), 'tag')}{new}",
@@ -225,16 +262,19 @@ def _say_prepared(made: Prepared) -> None:
 
 
 def _finish(outcome: Outcome, out: Path, stop: Stop) -> None:
+    if not outcome.leads:
+        raise typer.Exit(0 if outcome.finished else stop.exit_code)
     if outcome.skipped:
         typer.echo(
             f"{count(outcome.skipped, 'picture')} could not be read: {shown(out)}/skipped.tsv",
             err=True,
         )
-    if outcome.model is None:
+    if not outcome.finished:
         typer.echo(
             f"ended after step {outcome.step:,} of {outcome.steps:,}; "
             "the same command again goes on",
             err=True,
         )
         raise typer.Exit(stop.exit_code)
+    assert outcome.model is not None
     typer.echo(f"{shown(out)}/model: model {outcome.model.model_id}", err=True)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from photoindex.tagger import Concept, Floats, Progress, no_progress
 from ram_tagger.config import ModelConfig
-from ram_tagger.errors import RamTaggerError, UnreadablePicture
+from ram_tagger.errors import Ended, RamTaggerError, UnreadablePicture
 from ram_tagger.evaluation.benchmark import Benchmark, named
 from ram_tagger.evaluation.writing import written_whole
+from ram_tagger.stopping import Stopping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,6 +166,7 @@ def score_benchmark(
     benchmark: Benchmark,
     progress: Progress = no_progress,
     by: By = "decoder",
+    stop: Stopping | None = None,
 ) -> Scores:
     """Score every picture of a benchmark for its tags.
 
@@ -172,7 +174,7 @@ def score_benchmark(
     embedding. Pictures are decoded by threads a little ahead of the network, so that memory stays
     flat. One that cannot be read is left out and named. The network may be in training: it is put
     back into that mode. Raises RamTaggerError where a tag is not in the vocabulary or no picture
-    can be read.
+    can be read, Ended when asked to stop.
     """
     import torch
 
@@ -199,6 +201,8 @@ def score_benchmark(
                 scored = score(torch.stack(waiting))[:, columns]
                 values[len(read) - len(waiting) : len(read)] = scored
                 waiting.clear()
+                if stop is not None and stop.is_set():
+                    raise Ended("ended while pictures were scored")
                 progress("scoring pictures", row + 1, total)
     finally:
         for module in training:
@@ -231,6 +235,10 @@ def vocabulary_rows(tags: Sequence[str], vocabulary: Sequence[str]) -> list[int]
     for row, name in enumerate(vocabulary):
         rows.setdefault(name, []).append(row)
     missing = [tag for tag in dict.fromkeys(tags) if tag not in rows]
+    spelled = {name.casefold(): name for name in rows}
+    if missing and missing[0].casefold() in spelled:
+        right = spelled[missing[0].casefold()]
+        raise RamTaggerError(f'"{missing[0]}" is spelled "{right}" in the model\'s vocabulary')
     if missing:
         raise RamTaggerError(
             f"not in the model's vocabulary: {named(missing)} ({len(missing)} of {len(set(tags))} "

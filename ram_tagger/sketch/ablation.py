@@ -19,6 +19,7 @@ from statistics import mean
 import torch
 
 from photoindex.tagger import Concept, no_progress
+from ram_tagger.checkpoint import CONFIG
 from ram_tagger.evaluation.benchmark import Benchmark
 from ram_tagger.evaluation.metrics import mean_average_precision
 from ram_tagger.evaluation.scores import score_benchmark
@@ -58,7 +59,7 @@ def trained(recipe: Recipe, folder: Path) -> RamTagger:
     """A variant's model, trained as far as it is not yet."""
     run = RunFolder(folder)
     run.begin(recipe)
-    if not run.model.exists():
+    if not (run.model / CONFIG).is_file():
         log = MetricsLog(run, lambda row: _say(json.dumps({"run": folder.name, **row})))
         processes = Processes(torch.device("cpu"))
         materials = drawn_materials(recipe)

@@ -1,8 +1,8 @@
 """CLIP's embeddings of all pictures and captions of a training set, computed once.
 
-CLIP is frozen and sees pictures whole, so what it says of them never changes. A cache is a folder
-of two NumPy files, `pictures.npy` (pictures, width) and `captions.npy` (captions, width), float32,
-and `cache.json`, which says what they are of and how far they are filled.
+CLIP is frozen and sees the middle of a picture unchanged, so what it says of them never changes. A
+cache is a folder of two NumPy files, `pictures.npy` (pictures, width) and `captions.npy` (captions,
+width), float32, and `cache.json`, which says what they are of and how far they are filled.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from photoindex.tagger import Progress
 from ram_tagger.errors import Ended, RecipeError, UnreadablePicture
 from ram_tagger.pixels import middle_square
 from ram_tagger.predict import open_picture
+from ram_tagger.stopping import Stopping
 from ram_tagger.training.annotations import Annotations
 from ram_tagger.training.captions import clean_caption
-from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import AT_ONCE, Teacher
 
 Rows = np.memmap[tuple[int, int], np.dtype[np.float32]]

@@ -97,9 +97,8 @@ class Loop(Generic[Piece]):
         self._optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for number, piece in enumerate(pieces, 1):
-            with ExitStack() as scopes:
-                scopes.enter_context(without_joining(self._objective, number == len(pieces)))
-                losses = self._losses(piece, scopes)
+            with without_joining(self._objective, number == len(pieces)):
+                losses = self._losses(piece)
                 # Joining averages over the processes; what is wanted is the sum.
                 total = torch.stack(list(losses.values())).sum() * self.processes.size
                 total.backward()  # type: ignore[no-untyped-call]
@@ -113,12 +112,13 @@ class Loop(Generic[Piece]):
         joint = self.processes.total(torch.stack(list(sums.values())))
         return Taken(self.step, dict(zip(sums, joint, strict=True)), gradient.detach(), rate)
 
-    def _losses(self, piece: Piece, scopes: ExitStack) -> dict[str, Tensor]:
+    def _losses(self, piece: Piece) -> dict[str, Tensor]:
         device = self.processes.device
-        scopes.enter_context(torch.autocast(device.type, torch.bfloat16, self.schedule.bf16))
-        if device.type == "cpu":  # the fused backward pass is slower than plain products there
-            scopes.enter_context(sdpa_kernel(SDPBackend.MATH))
-        losses: dict[str, Tensor] = self._objective(piece)
+        with ExitStack() as scopes:
+            scopes.enter_context(torch.autocast(device.type, torch.bfloat16, self.schedule.bf16))
+            if device.type == "cpu":  # the fused backward pass is slower than plain products there
+                scopes.enter_context(sdpa_kernel(SDPBackend.MATH))
+            losses: dict[str, Tensor] = self._objective(piece)
         return losses
 
 

@@ -21,12 +21,12 @@ from ram_tagger.label_bank import open_clip_of, read_bank
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.model import RamPlus
 from ram_tagger.published import fit, swin_names
+from ram_tagger.stopping import Stopping
 from ram_tagger.training.annotations import read_annotations
 from ram_tagger.training.clip_cache import facts_of, fill_cache, open_cache
 from ram_tagger.training.pictures import AnnotatedPictures, PictureTriplets, augmentation
 from ram_tagger.training.processes import Processes
 from ram_tagger.training.recipe import Labels, Recipe
-from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import TripletSource
 
@@ -114,9 +114,13 @@ def read_materials(
     if cache is not None:
         teacher = Teacher(clip, processes.device)
         facts = facts_of(annotations, recipe.data.images, teacher)
-        if fill and processes.leads:
+        if fill and processes.size > 1:
+            raise RecipeError(
+                "fill the CLIP cache with one process first: the same command without torchrun, "
+                "with --cache-only"
+            )
+        if fill:
             fill_cache(cache, facts, annotations, recipe.data.images, teacher, progress, stop)
-        processes.wait()
         filled = open_cache(cache, facts, annotations)
     size = model.network.config.image_size
     augment = augmentation(recipe.augmentation, size)

@@ -34,7 +34,7 @@ class Piece:
     """
 
     pixels: Tensor  # B 3 H W, uint8
-    seen: Tensor  # B D, CLIP's embeddings
+    seen: Tensor | None  # B D, CLIP's embeddings; None where nothing is distilled
     targets: Tensor  # B C, float32
     texts: Tensor  # T D, CLIP's embeddings, unit length
     own: Tensor  # B T, bool
@@ -56,7 +56,10 @@ class Known:
         """network: copied as it is now; annotated: (labels,) bool, on the processor."""
         self.told = annotated.nonzero().flatten()
         self.known = (~annotated).nonzero().flatten()
-        self._network = copy.deepcopy(network).eval().requires_grad_(False)
+        encoder = network.encoder
+        self._sees_alike = not any(p.requires_grad for p in encoder.parameters())
+        shared = {id(encoder): encoder} if self._sees_alike else {}
+        self._network = copy.deepcopy(network, shared).eval().requires_grad_(False)
         self._bank = bank
 
     def some(self) -> Tensor:
@@ -66,10 +69,14 @@ class Known:
         return self.known[torch.randperm(len(self.known))[:KEPT_AT_ONCE]]
 
     @torch.no_grad()
-    def probabilities(self, pixels: Tensor, rows: Tensor) -> Tensor:
-        """(pictures, 3, size, size) normalised, to (pictures, rows) float32."""
-        bank = self._bank.chosen(rows.tolist())
-        return logits_of(self._network, self._network.encode(pixels), bank).sigmoid()
+    def probabilities(self, pixels: Tensor, tokens: Tensor, rows: Tensor) -> Tensor:
+        """What it believed of these rows' tags: (pictures, rows) float32.
+
+        pixels: (pictures, 3, size, size), normalised; tokens: what the trained network makes of
+        them, which a frozen encoder makes as ever.
+        """
+        seen = tokens if self._sees_alike else self._network.encode(pixels)
+        return logits_of(self._network, seen, self._bank.chosen(rows.tolist())).sigmoid()
 
 
 def logits_of(network: RamPlus, tokens: Tensor, bank: LabelBank) -> Tensor:
@@ -129,7 +136,7 @@ class Objective(nn.Module):
         losses: dict[str, Tensor] = {}
         if weights.tagging:
             losses |= self._about_tags(pixels, tokens, piece.targets)
-        if weights.distillation:
+        if weights.distillation and piece.seen is not None:
             target = F.normalize(piece.seen, dim=-1) if weights.unit_target else piece.seen
             part = len(piece.pixels) / piece.of  # the loss is a mean over the step's pictures
             losses["distillation"] = distillation_loss(tokens.float(), target) * part
@@ -146,7 +153,7 @@ class Objective(nn.Module):
         logits = logits_of(self.network, tokens, bank)
         losses = {"tagging": tagging_loss(logits[:, : len(told)], targets[:, told])}
         if self.weights.keeping:
-            believed = self.known.probabilities(pixels, kept)
+            believed = self.known.probabilities(pixels, tokens, kept)
             drawn = len(self.known.known) / len(kept)  # the loss is a sum over all known tags
             losses["keeping"] = keeping_loss(logits[:, len(told) :], believed) * drawn
         return losses
@@ -191,7 +198,7 @@ class Tagging:
         rows = torch.arange(start, start + len(part.pixels), device=device)
         return Piece(
             pixels=part.pixels.to(device, non_blocking=True),
-            seen=self.teacher.see(part.seen),
+            seen=self.teacher.see(part.seen) if self.objective.weights.distillation else None,
             targets=part.targets.to(device),
             texts=texts,
             own=owner.unsqueeze(0) == rows.unsqueeze(1),

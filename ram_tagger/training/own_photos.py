@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from ram_tagger.training.recipe import (
 OWN = "own tags"
 RECIPE, PREPARED = "recipe.json", "prepared.json"
 CAPTIONS = ("a photo of {}", "{}")
+_LISTS = ("tags", "new", "unjudged")
 LOOKED_AT = 8
 """Photos from which it is told what the model's mean token imitates."""
 BETWEEN_LENGTHS = 3.0
@@ -65,6 +67,7 @@ class Prepared:
     recipe: Recipe
     tags: tuple[str, ...]  # those of the table
     new: tuple[str, ...]  # of these the ones that the model did not know
+    unjudged: tuple[str, ...]  # and those that no held-out photo shows
     training: int  # photos
     held_out: int
 
@@ -91,7 +94,7 @@ def prepared(
                 "another --out"
             )
         recipe = Recipe.from_json(table.pop("recipe"), str(note))
-        lists: dict[str, Any] = {name: tuple(table.pop(name)) for name in ("tags", "new")}
+        lists: dict[str, Any] = {name: tuple(table.pop(name)) for name in _LISTS}
         return Prepared(recipe=recipe, **lists, **table)
     made = prepare(photos, concepts, wanted, RamTagger.load(wanted.model, device), folder)
     table = {**asdict(made), "recipe": made.recipe.to_json(), "asked": asked}
@@ -113,6 +116,7 @@ def prepare(
     concepts: descriptions, thresholds and Chinese names of tags of the table; one without
     descriptions is embedded by prompt templates. Raises RecipeError, CheckpointError.
     """
+    photos = _spelled_as_known(photos, tagger.labels)
     own = tags_of(photos)
     known = {tag.casefold() for tag in own}
     strangers = [concept.name for concept in concepts if concept.name.casefold() not in known]
@@ -132,12 +136,14 @@ def prepare(
     entries = [_entry(photo, rows) for photo in training]
     text = json.dumps(entries, ensure_ascii=False, indent=0)
     (folder / "training.json").write_text(text + "\n", encoding="utf-8")
-    if measured:
-        _write_lines(folder / "own_taglist.txt", own)
+    judged = tags_of(measured)
+    if judged:
+        _write_lines(folder / "own_taglist.txt", judged)
         lines = (",".join([_cell(photo.path), *photo.tags]) for photo in measured)
         _write_lines(folder / "own_annots.txt", lines)
-    recipe = _recipe(folder, wanted, len(training), bool(measured), unit)
-    return Prepared(recipe, own, new, len(training), len(measured))
+    recipe = _recipe(folder, wanted, len(training), bool(judged), unit)
+    unjudged = tuple(tag for tag in own if tag not in judged)
+    return Prepared(recipe, own, new, unjudged, len(training), len(measured))
 
 
 def vocabulary(
@@ -167,6 +173,15 @@ def vocabulary(
     return joined, parts[0].joined(parts[1]) if len(parts) > 1 else parts[0], new
 
 
+def _spelled_as_known(photos: Sequence[OwnPhoto], labels: LabelSet) -> list[OwnPhoto]:
+    """The photos, their tags in the model's spelling where it knows them."""
+    known = {name.casefold(): name for name in labels.names}
+    return [
+        replace(photo, tags=tuple(known.get(tag.casefold(), tag) for tag in photo.tags))
+        for photo in photos
+    ]
+
+
 def _imitates_unit_length(photos: Sequence[OwnPhoto], images: Path, tagger: RamTagger) -> bool:
     """Whether the model's mean token was trained to be CLIP's embedding at unit length."""
     pictures = []
@@ -185,7 +200,7 @@ def _imitates_unit_length(photos: Sequence[OwnPhoto], images: Path, tagger: RamT
 
 def _entry(photo: OwnPhoto, rows: Mapping[str, int]) -> dict[str, object]:
     """An annotation as published ones are written."""
-    captions = list(_captions(photo))
+    captions = list(captions_of(photo))
     return {
         "image_path": photo.path,
         "caption": [text for text, _ in captions],
@@ -194,11 +209,10 @@ def _entry(photo: OwnPhoto, rows: Mapping[str, int]) -> dict[str, object]:
     }
 
 
-def _captions(photo: OwnPhoto) -> Iterator[tuple[str, tuple[str, ...]]]:
+def captions_of(photo: OwnPhoto) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Texts about a photo, each with the tags that it names."""
     if photo.caption:
-        words = photo.caption.casefold()
-        yield photo.caption, tuple(tag for tag in photo.tags if tag.casefold() in words)
+        yield photo.caption, tuple(tag for tag in photo.tags if _names(photo.caption, tag))
     elif not photo.tags:
         yield "a photo", ()
     else:
@@ -206,6 +220,11 @@ def _captions(photo: OwnPhoto) -> Iterator[tuple[str, tuple[str, ...]]]:
         together = f"{', '.join(others)} and {last}" if others else last
         for template in CAPTIONS:
             yield template.format(together), photo.tags
+
+
+def _names(caption: str, tag: str) -> bool:
+    """Whether a tag stands in a caption, as words of its own."""
+    return re.search(rf"\b{re.escape(tag)}\b", caption, re.IGNORECASE) is not None
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -222,7 +241,7 @@ def _recipe(folder: Path, wanted: FineTuning, training: int, measured: bool, uni
     evaluation = Evaluation(
         OWN, folder / "own_taglist.txt", folder / "own_annots.txt", wanted.images
     )
-    return Recipe(
+    recipe = Recipe(
         name=folder.name.removesuffix("-data"),
         seed=wanted.seed,
         beginning=Beginning(model=wanted.model),
@@ -245,7 +264,7 @@ def _recipe(folder: Path, wanted: FineTuning, training: int, measured: bool, uni
             fixed_statistics=True,
             freeze_encoder=not wanted.whole,
         ),
-        loss=Loss(part, 1.0, part, part, unit_target=unit, spare_holding=True),
+        loss=Loss(part, float(wanted.whole), part, part, unit_target=unit, spare_holding=True),
         evaluations=(evaluation,) if measured else (),
         output=Output(
             report_every=max(1, steps // 15),
@@ -254,3 +273,4 @@ def _recipe(folder: Path, wanted: FineTuning, training: int, measured: bool, uni
             thresholds_from=OWN if measured else "",
         ),
     )
+    return Recipe.from_json(recipe.to_json(), "the options")  # checked as one that is read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,17 +73,25 @@ def split(photos: Sequence[OwnPhoto], held_out: float) -> tuple[list[OwnPhoto], 
         for tag, count in _counts(photos).items()
     }
     every = round(1 / held_out) if held_out else 0
-    training: list[OwnPhoto] = []
-    measured: list[OwnPhoto] = []
-    for number, photo in enumerate(photos):
+    measured: set[str] = set()
+    for number, photo in enumerate(sorted(photos, key=_shuffled)):
         if photo.tags:
             chosen = all(left[tag] > 0 for tag in photo.tags)
         else:
             chosen = every > 0 and number % every == 0
-        (measured if chosen else training).append(photo)
-        for tag in photo.tags:
-            left[tag] -= chosen
-    return training, measured
+        if chosen:
+            measured.add(photo.path)
+            for tag in photo.tags:
+                left[tag] -= 1
+    return (
+        [photo for photo in photos if photo.path not in measured],
+        [photo for photo in photos if photo.path in measured],
+    )
+
+
+def _shuffled(photo: OwnPhoto) -> bytes:
+    """An order that has nothing to do with that of the table, where neighbours are alike."""
+    return hashlib.blake2b(photo.path.encode("utf-8", "surrogatepass")).digest()
 
 
 def _counts(photos: Iterable[OwnPhoto]) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -135,6 +136,7 @@ class PictureTriplets:
             collate_fn=self._collate,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_leave_signals_to_the_run,
         )
         return batched(_read(loader), parts)
 
@@ -206,6 +208,12 @@ def _read(loader: DataLoader[Sample]) -> Iterator[Triplets]:
         # to the loader: workers that are ended by the garbage collector take seconds to end.
         error.__traceback__ = None
         raise RecipeError(str(error).strip().rpartition("RecipeError: ")[2]) from None
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; a reader goes when the run lets go of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Keys:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ram_tagger.errors import RamTaggerError
 from ram_tagger.predict import choose_device
 
 T = TypeVar("T")
@@ -40,8 +42,11 @@ class Processes:
         if self.size == 1:
             return network
         # Parts of some backbones take no part in tagging; a label with one description needs no
-        # reweighting: such parameters get no gradient.
-        return DistributedDataParallel(network, find_unused_parameters=True)
+        # reweighting: such parameters get no gradient, which is no reason to warn where none is so.
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        return DistributedDataParallel(
+            network, find_unused_parameters=True, broadcast_buffers=False
+        )
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows of every process in order of rank; all hand in equally many, of equal widths."""
@@ -58,6 +63,19 @@ class Processes:
         parts: list[list[T]] = [[] for _ in range(self.size)]
         dist.all_gather_object(parts, list(things))
         return [thing for part in parts for thing in part]
+
+    def agreed(self, do: Callable[[], None]) -> None:
+        """Let the leading process do something; where it fails, it fails in every process."""
+        failure: list[RamTaggerError | None] = [None]
+        if self.leads:
+            try:
+                do()
+            except RamTaggerError as error:
+                failure = [error]
+        if self.size > 1:
+            dist.broadcast_object_list(failure)
+        if failure[0] is not None:
+            raise failure[0]
 
     def largest(self, number: int) -> int:
         """The largest number of any process."""

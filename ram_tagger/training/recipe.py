@@ -10,14 +10,24 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from ram_tagger.config import RamConfig
 from ram_tagger.errors import RecipeError
 from ram_tagger.training.schedule import Schedule
 
+Part = Annotated[float, Field(ge=0, le=1)]
 _STRICT = ConfigDict(extra="forbid")
 SHIPPED = files("ram_tagger.training") / "recipes"
 
@@ -43,13 +53,13 @@ class Network:
 
     __pydantic_config__ = _STRICT
     backbone: str | None = None
-    image_size: int | None = None  # pixels
-    embedding_width: int | None = None
-    hidden_width: int | None = None
-    heads: int | None = None
-    layers: int | None = None
-    feed_forward_width: int | None = None
-    dropout: float | None = None
+    image_size: PositiveInt | None = None  # pixels
+    embedding_width: PositiveInt | None = None
+    hidden_width: PositiveInt | None = None
+    heads: PositiveInt | None = None
+    layers: PositiveInt | None = None
+    feed_forward_width: PositiveInt | None = None
+    dropout: Part | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
@@ -76,7 +86,7 @@ class Labels:
     tags_zh: Path | None = None
     thresholds: Path | None = None
     annotated: Path | None = None
-    descriptions: int = 0
+    descriptions: NonNegativeInt = 0
     trained: bool = False
 
 
@@ -94,12 +104,12 @@ class Data:
     images: Path = Path()
     scenes: bool = False
     clip_cache: Path | None = None
-    workers: int = 4
+    workers: NonNegativeInt = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How a picture is changed before the network sees it; CLIP always sees it whole.
+    """How a picture is changed before the network sees it; CLIP sees its middle square unchanged.
 
     smallest_crop: the least part of the area that a random crop keeps; 1: the whole picture.
     flip: mirror every other one. operations: how many of RandAugment's (arXiv 1909.13719), and at
@@ -109,7 +119,7 @@ class Augmentation:
     __pydantic_config__ = _STRICT
     smallest_crop: float = 1.0
     flip: bool = False
-    operations: int = 0
+    operations: NonNegativeInt = 0
     strength: int = 5
 
 
@@ -123,19 +133,19 @@ class Steps:
     """
 
     __pydantic_config__ = _STRICT
-    pictures: int = 64
-    at_once: int = 64
-    steps: int = 0
-    epochs: float = 0.0
-    rate: float = 1e-4
-    warm_up: int = 0
-    first_rate: float = 0.0
-    least_rate: float = 0.0
+    pictures: PositiveInt = 64
+    at_once: PositiveInt = 64
+    steps: NonNegativeInt = 0
+    epochs: NonNegativeFloat = 0.0
+    rate: PositiveFloat = 1e-4
+    warm_up: NonNegativeInt = 0
+    first_rate: NonNegativeFloat = 0.0
+    least_rate: NonNegativeFloat = 0.0
     decay: Literal["cosine", "power"] = "cosine"
-    decay_factor: float = 0.9
+    decay_factor: Part = 0.9
     by_epoch: bool = False
-    weight_decay: float = 0.05
-    largest_gradient: float = 0.0
+    weight_decay: NonNegativeFloat = 0.05
+    largest_gradient: NonNegativeFloat = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = False
     fixed_statistics: bool = False
@@ -175,10 +185,10 @@ class Loss:
     """
 
     __pydantic_config__ = _STRICT
-    tagging: float = 1.0
-    distillation: float = 1.0
-    alignment: float = 1.0
-    keeping: float = 1.0
+    tagging: NonNegativeFloat = 1.0
+    distillation: NonNegativeFloat = 1.0
+    alignment: NonNegativeFloat = 1.0
+    keeping: NonNegativeFloat = 1.0
     unit_target: bool = False
     spare_holding: bool = False
 
@@ -204,10 +214,10 @@ class Output:
     """
 
     __pydantic_config__ = _STRICT
-    report_every: int = 50
-    evaluate_every: int = 0
-    save_every: int = 1000
-    keep: int = 2
+    report_every: NonNegativeInt = 50
+    evaluate_every: NonNegativeInt = 0
+    save_every: NonNegativeInt = 1000
+    keep: PositiveInt = 2
     half: bool = False
     thresholds_from: str = ""
     tensorboard: bool = True
@@ -321,7 +331,8 @@ def _first(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown entry {where}: see docs/reference/recipe.md for those there are"
-    return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    message = first["msg"].removeprefix("Input ").replace("a valid tuple", "a list")
+    return f"{where}: {message[:1].lower()}{message[1:]}"
 
 
 def _check(recipe: Recipe, source: str) -> None:
@@ -329,15 +340,8 @@ def _check(recipe: Recipe, source: str) -> None:
     weights = (loss.tagging, loss.distillation, loss.alignment)
     named = recipe.beginning.model or recipe.evaluations or recipe.labels.bank
     wrong = {
-        "schedule.pictures: give at least 1": schedule.pictures < 1,
-        "schedule.at_once: give at least 1": schedule.at_once < 1,
-        "schedule.steps: give at least 1": schedule.steps < 0,
-        "schedule.epochs: give more than 0": schedule.epochs < 0,
-        "schedule.rate: give more than 0": schedule.rate <= 0,
-        "schedule.warm_up: give at least 0": schedule.warm_up < 0,
         "schedule: give steps or epochs, not both": bool(schedule.steps and schedule.epochs),
         "data: give annotations, or scenes = true": bool(data.annotations) == data.scenes,
-        "loss: a weight below 0": min(*weights, loss.keeping) < 0,
         "loss: all weights are 0": not any(weights),
         "augmentation.smallest_crop: give a part between 0 and 1": not (
             0 < recipe.augmentation.smallest_crop <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from photoindex.tagger import Progress
 from ram_tagger.checkpoint import ModelParts, read_lines, save_model_folder
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig
-from ram_tagger.errors import RecipeError
+from ram_tagger.errors import Ended, RamTaggerError, RecipeError
 from ram_tagger.evaluation.benchmark import Benchmark
 from ram_tagger.evaluation.metrics import mean_average_precision
-from ram_tagger.evaluation.scores import Scores, score_benchmark
+from ram_tagger.evaluation.scores import Scores, score_benchmark, vocabulary_rows
 from ram_tagger.evaluation.thresholds import tune_thresholds
 from ram_tagger.labels import LabelBank, LabelSet
 from ram_tagger.predict import RamTagger, fast_bf16
+from ram_tagger.stopping import Stopping
 from ram_tagger.training.loop import Loop, Taken
 from ram_tagger.training.materials import Materials
 from ram_tagger.training.metrics_log import MetricsLog
@@ -26,25 +28,27 @@ from ram_tagger.training.objective import Known, Objective, Piece, Tagging
 from ram_tagger.training.processes import Processes
 from ram_tagger.training.recipe import Recipe
 from ram_tagger.training.run_folder import RunFolder
-from ram_tagger.training.stopping import Stopping
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import Share
 
 LEAST_THRESHOLD, LARGEST_THRESHOLD = 0.2, 0.95
 """Between these a chosen threshold has to lie, however few pictures it was chosen on."""
-STEPS = "training"
+STEPS = "training steps"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended.
 
-    model: None where it was asked to stop before its last step. figures: the last evaluation, mean
-    average precision by benchmark.
+    finished: False where it was asked to stop before. leads: whether this process is the one that
+    speaks and writes; the others have no model. figures: the last evaluation, mean average
+    precision by benchmark.
     """
 
     step: int
     steps: int
+    finished: bool
+    leads: bool
     model: ModelConfig | None
     skipped: int
     figures: Mapping[str, float]
@@ -64,9 +68,12 @@ class Run:
     _task: Tagging = field(init=False)
     _figures: dict[str, float] = field(init=False, default_factory=dict)
     _skipped: set[str] = field(init=False, default_factory=set)
+    _judged: Scores | None = field(init=False, default=None)  # of the last step
 
     def __post_init__(self) -> None:
         recipe, processes = self.recipe, self.processes
+        for benchmark in self.materials.evaluations:
+            _check_benchmark(benchmark, self.materials.model.labels)
         self._task = _task(recipe, self.materials, processes)
         bf16 = recipe.schedule.precision == "bf16" or (
             recipe.schedule.precision == "auto" and fast_bf16(processes.device)
@@ -74,12 +81,14 @@ class Run:
         schedule = recipe.schedule.schedule(self.materials.source.pictures, bf16)
         self._loop = Loop(self._task, schedule, recipe.seed, processes)
         self._skipped = self.folder.skipped()
-        state = self.folder.newest(processes.device)
+        state = self.folder.newest()
         if state is not None:
             self._loop.restore(state)
             self.log.restore(state["log"])
         if processes.leads:
             self.folder.forget_after(self._loop.step)
+        processes.wait()
+        self._figures = self.folder.figures(self._loop.step)
 
     @property
     def step(self) -> int:
@@ -96,23 +105,28 @@ class Run:
 
         Asked to stop, it keeps a checkpoint and ends. Every process takes part in all of it.
         """
-        output, schedule = self.recipe.output, self._loop.schedule
-        if self.step == 0 and self.recipe.beginning.model is not None:
-            self._evaluate(0)  # what the model could do before
+        if not self._evaluated(stop):  # before the first step, or where a kill came in between
+            return self.outcome(None, False)
         for taken in self._loop.steps():
-            self._figures.clear()
+            self._figures, self._judged = {}, None
             self._note(taken)
-            last = taken.step == schedule.steps
-            if last or _due(taken.step, output.evaluate_every):
-                self._evaluate(taken.step)
-            ending = self.processes.largest(int(stop.is_set())) > 0
-            if last or ending or _due(taken.step, output.save_every):
+            ending = self._ending(stop)
+            # First the checkpoint: an evaluation may take long, or fail.
+            if ending or self._evaluates() or _due(taken.step, self.recipe.output.save_every):
                 self._save(taken.step)
-            if ending and not last:
-                return self.outcome(None)
-        if not self._figures:
-            self._evaluate(self.step)  # it was killed between its last step and its model
-        return self.outcome(self._write_model())
+            if ending or not self._evaluated(stop):
+                return self.outcome(None, False)
+        return self._written(stop)
+
+    def outcome(self, model: ModelConfig | None, finished: bool) -> Outcome:
+        """How it stands, with the model that was written."""
+        leads, steps = self.processes.leads, self._loop.schedule.steps
+        figures = dict(self._figures)
+        return Outcome(self.step, steps, finished, leads, model, len(self._skipped), figures)
+
+    def _ending(self, stop: Stopping) -> bool:
+        """Whether any process was asked to stop."""
+        return self.processes.largest(int(stop.is_set())) > 0
 
     def _note(self, taken: Taken) -> None:
         self.log.add(taken)
@@ -133,23 +147,40 @@ class Run:
         if fresh and self.processes.leads:
             self.folder.skip(fresh.values())
 
-    def _evaluate(self, step: int) -> None:
-        if self.processes.leads:
-            for benchmark in self.materials.evaluations:
-                scores = self._scores(benchmark)
-                figure = mean_average_precision(scores.values, scores.truth)
-                self._figures[benchmark.name] = figure
-                self.log.write({"step": step, "evaluation": benchmark.name, "mAP": figure})
-        self.processes.wait()
+    def _evaluates(self) -> bool:
+        """Whether the model is to be measured as it is now."""
+        if self.step == 0:  # what a model could do before
+            return self.recipe.beginning.model is not None
+        return self.finished or _due(self.step, self.recipe.output.evaluate_every)
 
-    def _scores(self, benchmark: Benchmark) -> Scores:
+    def _evaluated(self, stop: Stopping) -> bool:
+        """Measure the model where that is due and not done yet; False if asked to stop."""
+        if self._evaluates():
+            self.processes.agreed(lambda: self._evaluate(stop))
+        return not self._ending(stop)
+
+    def _evaluate(self, stop: Stopping) -> None:
+        for benchmark in self.materials.evaluations:
+            if benchmark.name in self._figures:
+                continue
+            try:
+                scores = self._scores(benchmark, stop)
+            except Ended:
+                return
+            figure = mean_average_precision(scores.values, scores.truth)
+            self._figures[benchmark.name] = figure
+            self.log.write({"step": self.step, "evaluation": benchmark.name, "mAP": figure})
+            if benchmark.name == self.recipe.output.thresholds_from:
+                self._judged = scores
+
+    def _scores(self, benchmark: Benchmark, stop: Stopping) -> Scores:
         model = self._model()
         clip = Clip(model.config.clip, model.clip)
         device = str(self.processes.device)
         tagger = RamTagger(
             model.config, model.network.eval(), clip, model.labels, model.bank, device, "fp32"
         )
-        return score_benchmark(tagger, benchmark, self.progress)
+        return score_benchmark(tagger, benchmark, self.progress, stop=stop)
 
     def _model(self) -> ModelParts:
         """The model as it is now; its label embeddings too, where they are trained."""
@@ -164,23 +195,24 @@ class Run:
             self.folder.save(step, state, self.recipe.output.keep)
         self.processes.wait()
 
-    def _write_model(self) -> ModelConfig | None:
-        config: ModelConfig | None = None
-        if self.processes.leads:
-            model = self._model()
-            source = self.recipe.output.thresholds_from
-            chosen = next((b for b in self.materials.evaluations if b.name == source), None)
-            if chosen is not None:
-                labels = with_thresholds(model.labels, self._scores(chosen))
-                model = replace(model, labels=labels)
-            config = save_model_folder(self.folder.model, model, self.recipe.output.half)
-        self.processes.wait()
-        return config
+    def _written(self, stop: Stopping) -> Outcome:
+        """Write the model folder; a checkpoint of the last step is kept already."""
+        written: list[ModelConfig] = []
+        self.processes.agreed(lambda: written.extend(self._write(stop)))
+        ended = self._ending(stop) and not self.processes.largest(len(written))
+        return self.outcome(written[0] if written else None, not ended)
 
-    def outcome(self, model: ModelConfig | None) -> Outcome:
-        """How it stands, with the model that was written."""
-        steps, skipped = self._loop.schedule.steps, len(self._skipped)
-        return Outcome(self.step, steps, model, skipped, dict(self._figures))
+    def _write(self, stop: Stopping) -> list[ModelConfig]:
+        """The config of the model that was written; none if asked to stop."""
+        model, source = self._model(), self.recipe.output.thresholds_from
+        if source:
+            (benchmark,) = (b for b in self.materials.evaluations if b.name == source)
+            try:  # scored already, unless the last evaluation was before a kill
+                scores = self._judged or self._scores(benchmark, stop)
+            except Ended:
+                return []
+            model = replace(model, labels=with_thresholds(model.labels, scores))
+        return [save_model_folder(self.folder.model, model, self.recipe.output.half)]
 
 
 def with_thresholds(labels: LabelSet, scores: Scores) -> LabelSet:
@@ -194,6 +226,20 @@ def with_thresholds(labels: LabelSet, scores: Scores) -> LabelSet:
     }
     limits = zip(labels.names, labels.thresholds, strict=True)
     return replace(labels, thresholds=tuple(chosen.get(name, limit) for name, limit in limits))
+
+
+def _check_benchmark(benchmark: Benchmark, labels: LabelSet) -> None:
+    """What would end a run at its first evaluation ends it before its first step."""
+    if not benchmark.concepts:
+        try:
+            vocabulary_rows(benchmark.tags, labels.names)
+        except RamTaggerError as error:
+            raise RecipeError(f"evaluation {benchmark.name}: {error}") from error
+    if not any(not isinstance(p, Path) or p.is_file() for p in benchmark.pictures):
+        raise RecipeError(
+            f"evaluation {benchmark.name}: none of its pictures is there, the first is "
+            f"{benchmark.pictures[0]}: correct its images"
+        )
 
 
 def _due(step: int, every: int) -> bool:

@@ -73,12 +73,15 @@ class RunFolder:
         for old in self._checkpoints()[: -max(1, keep)]:
             old.unlink()
 
-    def newest(self, device: torch.device) -> dict[str, Any] | None:
-        """The state of the newest checkpoint, None before there is one."""
+    def newest(self) -> dict[str, Any] | None:
+        """The state of the newest checkpoint, None before there is one.
+
+        In main memory: what belongs on another device, the optimizer and the network take there.
+        """
         found = self._checkpoints()
         if not found:
             return None
-        state = torch.load(found[-1], map_location=device, weights_only=True)
+        state = torch.load(found[-1], map_location="cpu", weights_only=True)
         return dict(state)
 
     def forget_after(self, step: int) -> None:
@@ -96,6 +99,11 @@ class RunFolder:
         except FileNotFoundError:
             return
         yield from map(json.loads, lines)
+
+    def figures(self, step: int) -> dict[str, float]:
+        """The evaluations of a step, by benchmark."""
+        rows = (row for row in self.metrics() if row["step"] == step and "evaluation" in row)
+        return {row["evaluation"]: row["mAP"] for row in rows}
 
     def measured(self, row: Mapping[str, Any]) -> None:
         """Append a row of metrics."""

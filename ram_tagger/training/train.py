@@ -8,13 +8,14 @@ from pathlib import Path
 
 from photoindex.tagger import Progress
 from ram_tagger.checkpoint import CONFIG, load_config
+from ram_tagger.predict import without_tf32
+from ram_tagger.stopping import Stopping
 from ram_tagger.training.materials import Materials
 from ram_tagger.training.metrics_log import MetricsLog, Row
 from ram_tagger.training.processes import Processes, joined_processes
 from ram_tagger.training.recipe import Recipe
 from ram_tagger.training.run import Outcome, Run
 from ram_tagger.training.run_folder import RunFolder
-from ram_tagger.training.stopping import Stopping
 
 Opener = Callable[[Recipe, Processes, Progress, Stopping], Materials]
 """Opens what a recipe names, in every process."""
@@ -43,16 +44,15 @@ def train(
     """
     folder = RunFolder(out)
     with joined_processes(device) as processes:
-        if processes.leads:
-            folder.begin(recipe)
-        processes.wait()
+        without_tf32()
+        processes.agreed(lambda: folder.begin(recipe))
         say = audience.say if processes.leads else _nothing
         log = MetricsLog(folder, audience.listen)
         materials = open_materials(recipe, processes, audience.progress, stop)
         run = Run(recipe, materials, folder, processes, log, audience.progress)
         if run.finished and (folder.model / CONFIG).is_file():
             say(f"{out} is finished already")
-            return run.outcome(load_config(folder.model))
+            return run.outcome(load_config(folder.model), True)
         if run.step:
             say(f"going on after step {run.step:,}")
         if processes.leads and recipe.output.tensorboard and not log.open_board(run.step):

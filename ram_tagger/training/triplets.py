@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -37,6 +37,15 @@ class Triplets:
     stated: Tensor  # T F, int64: the facts of each text, padded with NOBODY
     true: Tensor  # B G, int64: the facts of each picture, padded with NOBODY
     skipped: tuple[Skipped, ...] = ()
+
+    def pin_memory(self) -> Triplets:
+        """The same in memory that a GPU can copy from while it works (torch asks for it)."""
+        return replace(
+            self,
+            pixels=self.pixels.pin_memory(),
+            seen=self.seen.pin_memory(),
+            targets=self.targets.pin_memory(),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from ram_tagger.evaluation.scores import score_benchmark
 from ram_tagger.predict import RamTagger
 from ram_tagger.sketch.trial import read_trial
 from ram_tagger.sources import BUNDLED
+from ram_tagger.training.own_photos import captions_of
+from ram_tagger.training.photo_table import OwnPhoto
 
 GUIDE = Path(__file__).parents[2] / "docs" / "training.md"
 TAKEN = range(360)
@@ -211,6 +213,53 @@ def test_a_run_folder_of_another_table_is_not_mixed_up(walked: Walked, tmp_path:
     _, stderr = process.communicate()
     assert process.returncode == 3
     assert "made of another table" in stderr
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A few photos and a table that spells two of the model's tags in its own way."""
+    write_own_photos(tmp_path, range(24))
+    trial, _ = read_trial(TRIAL)
+    spelled = {"sea": "SEA", "animal": "Animal"}
+    rows = [
+        f"IMG_{n:04}.png,{'|'.join(spelled[t] for t in trial.tags[n] if t in spelled)}"
+        for n in range(24)
+    ]
+    (tmp_path / "mine.csv").write_text("path,tags\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def finetune_few(few: Path, out: str) -> str:
+    process = start(
+        "finetune", few / "mine.csv", "--images", few / "my-photos", "--model-dir", BUNDLED,
+        "--out", few / out, "--epochs", "0.5",
+    )  # fmt: skip
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    return str(stderr)
+
+
+def test_known_tags_may_be_spelled_otherwise(few: Path):
+    said = finetune_few(few, "run")
+    assert "new" not in said.splitlines()[0]
+    labels = RamTagger.load(few / "run" / "model", "cpu").labels
+    assert labels.names == RamTagger.load(BUNDLED, "cpu").labels.names
+    told = (few / "run-data" / "annotated.txt").read_text().split("\n")
+    assert set(told) == {"sea", "animal", ""}
+
+
+def test_a_preparation_that_was_cut_off_is_made_anew(few: Path):
+    finetune_few(few, "run")
+    (few / "run-data" / "prepared.json").unlink()
+    finetune_few(few, "run")
+    finetune_few(few, "other")
+    for name in ("training.json", "tags.txt", "own_annots.txt"):
+        assert (few / "run-data" / name).read_bytes() == (few / "other-data" / name).read_bytes()
+
+
+def test_a_caption_names_whole_words():
+    photo = OwnPhoto("a.jpg", ("cat", "tea"), "An education fair with Tea")
+    assert list(captions_of(photo)) == [(photo.caption, ("tea",))]
 
 
 def test_descriptions_of_the_walk_are_of_its_tags():

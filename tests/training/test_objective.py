@@ -68,8 +68,9 @@ def test_keeping_is_nothing_while_the_model_is_of_its_old_opinion(small_set: Sma
     known = Known(network, bank, torch.arange(len(bank)) < TOLD)
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     rows = known.some()
-    believed = known.probabilities(pixels, rows)
-    logits = network.score(network.encode(pixels), bank)[:, rows]
+    tokens = network.encode(pixels)
+    believed = known.probabilities(pixels, tokens, rows)
+    logits = network.score(tokens, bank)[:, rows]
     assert objective.keeping_loss(logits, believed).item() == pytest.approx(0, abs=1e-2)
     assert objective.keeping_loss(logits + 1, believed).item() > 0.1
 

@@ -15,12 +15,15 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def trained_by_two(small_set: SmallSet, tmp_path: Path, **sections: dict[str, object]) -> Path:
-    recipe = written(small_set.recipe(**sections), tmp_path / "small.json")
+    recipe = written(small_set.evaluated(small_set.recipe(**sections)), tmp_path / "small.json")
     out = tmp_path / "two"
     process = start("-m", "ram_tagger", "train", recipe, "--out", out, program=TORCHRUN)
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    assert len(stdout.splitlines()) == len((out / "metrics.jsonl").read_text().splitlines())
+    heading = 1
+    assert len(stdout.splitlines()) - heading == len((out / "metrics.jsonl").open().readlines())
+    assert stderr.count(f"{out}/model") == 1  # one process speaks
+    assert "ended after" not in stderr
     return out
 
 
@@ -31,7 +34,7 @@ def trained_by_two(small_set: SmallSet, tmp_path: Path, **sections: dict[str, ob
 )
 def test_two_processes_equal_one(small_set: SmallSet, tmp_path: Path, loss: dict[str, object]):
     sections = {"network": {"dropout": 0.0}, "loss": loss, "schedule": {"at_once": 3}}
-    run_here(small_set.recipe(**sections), tmp_path / "one")
+    run_here(small_set.evaluated(small_set.recipe(**sections)), tmp_path / "one")
     two = trained_by_two(small_set, tmp_path, **sections)
 
     alone, together = losses(tmp_path / "one"), losses(two)
@@ -58,8 +61,8 @@ def test_what_either_process_skipped_is_counted_once(small_set: SmallSet, tmp_pa
         json.loads(line.split("\t")[0]) for line in (out / "skipped.tsv").read_text().splitlines()
     }
     assert told == gone
-    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
-    assert last["skipped"] == len(gone)
+    rows = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    assert [row["skipped"] for row in rows if "loss" in row][-1] == len(gone)
 
 
 def test_a_step_that_cannot_be_shared_is_refused(small_set: SmallSet, tmp_path: Path):
@@ -69,4 +72,18 @@ def test_a_step_that_cannot_be_shared_is_refused(small_set: SmallSet, tmp_path: 
     )
     _, stderr = process.communicate()
     assert process.returncode != 0
+    assert stderr.count("ram-tagger: ") == 1
     assert "7 cannot be shared by 2 processes" in stderr
+
+
+def test_a_run_of_another_recipe_is_refused_in_one_line(small_set: SmallSet, tmp_path: Path):
+    run_here(small_set.recipe(), tmp_path / "run", until=1)
+    recipe = written(small_set.recipe(schedule={"rate": 3e-3}), tmp_path / "other.json")
+    process = start(
+        "-m", "ram_tagger", "train", recipe, "--out", tmp_path / "run", program=TORCHRUN
+    )
+    _, stderr = process.communicate()
+    assert process.returncode != 0
+    assert stderr.count("ram-tagger: ") == 1
+    assert "schedule.rate" in stderr
+    assert "Connection closed" not in stderr

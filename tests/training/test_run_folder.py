@@ -15,7 +15,6 @@ from ram_tagger.training.recipe import Recipe
 from ram_tagger.training.run_folder import RunFolder
 from ram_tagger.training.triplets import Skipped
 
-CPU = torch.device("cpu")
 TABLE: dict[str, Any] = {
     "name": "mine",
     "data": {"annotations": ["coco.json"], "images": "photos"},
@@ -123,7 +122,7 @@ def kept(folder: RunFolder) -> list[str]:
 
 
 def test_before_the_first_checkpoint_there_is_none(begun):
-    assert begun.newest(CPU) is None
+    assert begun.newest() is None
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
@@ -131,7 +130,7 @@ def test_the_newest_checkpoints_are_kept_and_nothing_else(begun, keep: int):
     steps = [50, 100, 5000, 123_456_789]
     for step in steps:
         begun.save(step, {"step": step, "weights": torch.full((3,), step)}, keep)
-        newest = begun.newest(CPU)
+        newest = begun.newest()
         assert newest is not None and newest["step"] == step
         assert newest["weights"].tolist() == [step] * 3
     assert kept(begun) == [f"step-{step:08}.pt" for step in steps[-keep:]]
@@ -146,7 +145,7 @@ def test_the_checkpoint_just_written_is_kept_whatever_is_asked(begun):
 def test_a_checkpoint_that_was_cut_short_is_never_the_newest(begun):
     begun.save(100, {"step": 100}, 2)
     (begun.path / "checkpoints" / ".step-00000200.pt.part").write_bytes(b"half a checkpoint")
-    newest = begun.newest(CPU)
+    newest = begun.newest()
     assert newest is not None and newest["step"] == 100
     begun.save(200, {"step": 200}, 2)
     assert kept(begun) == ["step-00000100.pt", "step-00000200.pt"]

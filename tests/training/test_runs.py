@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -243,3 +244,59 @@ def test_thresholds_are_chosen_on_the_named_benchmark(small_set: SmallSet, tmp_p
         if name not in shown:
             assert new == old
     assert before.thresholds != after.thresholds
+
+
+def test_a_wrong_evaluation_ends_a_run_before_its_first_step(small_set: SmallSet, tmp_path: Path):
+    recipe = small_set.evaluated(small_set.recipe(output={"evaluate_every": 3}))
+    (evaluation,) = recipe.evaluations
+    unknown = tmp_path / "taglist.txt"
+    unknown.write_text(small_set.tag_list.read_text() + "unheard-of\n")
+    for change, message in (
+        ({"tag_list": unknown}, "unheard-of"),
+        ({"images": tmp_path}, "none of its pictures is there"),
+    ):
+        wrong = replace(recipe, evaluations=(replace(evaluation, **change),))
+        with pytest.raises(RecipeError, match=message):
+            run_here(wrong, tmp_path / f"run-{next(iter(change))}")
+
+
+def test_an_evaluation_that_a_kill_prevented_is_made_up_for(small_set: SmallSet, tmp_path: Path):
+    recipe = small_set.evaluated(small_set.recipe(output={"evaluate_every": 3}))
+    run_here(recipe, tmp_path / "run", until=3)  # asked to stop just before the evaluation
+    run_here(recipe, tmp_path / "run")
+    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows if "evaluation" in row] == [0, 3, 6]
+
+
+def test_a_model_that_was_removed_is_written_again(small_set: SmallSet, tmp_path: Path):
+    recipe = small_set.evaluated(small_set.recipe(output={"thresholds_from": "same scenes"}))
+    first = run_here(recipe, tmp_path / "run").outcome
+    shutil.rmtree(tmp_path / "run" / "model")
+    again = run_here(recipe, tmp_path / "run").outcome
+    assert first is not None
+    assert again is not None
+    assert again.finished
+    assert again.model == first.model
+    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows if "evaluation" in row] == [0, 6]
+
+
+def test_bf16_takes_nearly_the_same_steps(small_set: SmallSet, tmp_path: Path):
+    full = run_here(small_set.recipe(), tmp_path / "full").rows
+    half = run_here(small_set.recipe(schedule={"precision": "bf16"}), tmp_path / "half").rows
+    for one, other in zip(full, half, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.1)
+    assert [row["loss"] for row in full] != [row["loss"] for row in half]
+
+
+def test_the_cache_alone_is_filled_by_the_command(small_set: SmallSet, tmp_path: Path):
+    path, out = written(small_set.recipe(), tmp_path / "small.json"), tmp_path / "run"
+    process = start("train", path, "--out", out, "--cache-only")
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert (tmp_path / "run-clip-cache" / "pictures.npy").is_file()
+    assert not out.exists()
+    process = start("train", path, "--out", out, "--cache-clip")
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert (out / "model" / "config.json").is_file()
