@@ -140,7 +140,7 @@ def set_thresholds(
 def _check_outputs(scores: Path | None, tuned: Path | None, plot: Path | None) -> None:
     """Find out before the network runs, not after, what could not be written then."""
     from ram_tagger.evaluation.plot import check_plotting
-    from ram_tagger.evaluation.writing import check_writable
+    from ram_tagger.writing import check_writable
 
     if plot is not None and plot.suffix.lower() != ".png":
         raise typer.BadParameter(f"{plot} is no PNG: name a file that ends in .png")

@@ -10,7 +10,7 @@ from ram_tagger.evaluation.curves import mean_curve, overall_curve
 from ram_tagger.evaluation.report import AtThreshold, Report
 from ram_tagger.evaluation.scores import Scores
 from ram_tagger.evaluation.thresholds import first_columns
-from ram_tagger.evaluation.writing import written_whole
+from ram_tagger.writing import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

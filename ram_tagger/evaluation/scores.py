@@ -21,8 +21,8 @@ from photoindex.tagger import Concept, Floats, Progress, no_progress
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import Ended, RamTaggerError, UnreadablePicture
 from ram_tagger.evaluation.benchmark import Benchmark, named
-from ram_tagger.evaluation.writing import written_whole
 from ram_tagger.stopping import Stopping
+from ram_tagger.writing import written_whole
 
 if TYPE_CHECKING:
     from torch import Tensor

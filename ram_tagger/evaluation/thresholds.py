@@ -16,7 +16,7 @@ from ram_tagger.errors import RamTaggerError
 from ram_tagger.evaluation.benchmark import named, read_lines
 from ram_tagger.evaluation.metrics import best_thresholds
 from ram_tagger.evaluation.scores import Scores
-from ram_tagger.evaluation.writing import written_whole
+from ram_tagger.writing import written_whole
 
 Thresholds = NDArray[np.float64]
 

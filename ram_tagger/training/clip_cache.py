@@ -29,6 +29,7 @@ from ram_tagger.stopping import Stopping
 from ram_tagger.training.annotations import Annotations
 from ram_tagger.training.captions import clean_caption
 from ram_tagger.training.teacher import AT_ONCE, Teacher
+from ram_tagger.writing import written_whole
 
 Rows = np.memmap[tuple[int, int], np.dtype[np.float32]]
 FACTS, PICTURES, CAPTIONS = "cache.json", "pictures.npy", "captions.npy"
@@ -162,9 +163,8 @@ def _opened_rows(path: Path, count: int, width: int, mode: Literal["r", "r+"]) -
 def _filled(folder: Path, rows: Rows, facts: Facts) -> Facts:
     """Say how far a file is filled, after the rows themselves are safe."""
     rows.flush()
-    aside = folder / f"{FACTS}.part"
-    aside.write_text(json.dumps(asdict(facts)), encoding="utf-8")
-    aside.replace(folder / FACTS)
+    with written_whole(folder / FACTS) as file:
+        file.write(json.dumps(asdict(facts)).encode("utf-8"))
     return facts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from ram_tagger.errors import RecipeError
 from ram_tagger.training.recipe import Data, Output, Recipe
 from ram_tagger.training.triplets import Skipped
+from ram_tagger.writing import written_whole
 
 RECIPE, METRICS, SKIPPED = "recipe.json", "metrics.jsonl", "skipped.tsv"
 CHECKPOINTS, TENSORBOARD, MODEL = "checkpoints", "tensorboard", "model"
@@ -64,12 +64,10 @@ class RunFolder:
         folder = self.path / CHECKPOINTS
         folder.mkdir(exist_ok=True)
         final = folder / f"step-{step:08}.pt"
-        aside = folder / f".{final.name}.part"
-        with aside.open("wb") as file:
+        for left in folder.glob(".step-*"):  # half a checkpoint of a run that was killed
+            left.unlink()
+        with written_whole(final) as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(final)
         for old in self._checkpoints()[: -max(1, keep)]:
             old.unlink()
 
@@ -160,6 +158,5 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with written_whole(path) as file:
+        file.write(text.encode("utf-8"))

@@ -13,7 +13,7 @@ from ram_tagger.errors import RamTaggerError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into; it takes its name when all is written, in place of one there.
+    """A file to write into; it takes its name when all is safely on disk, in place of one there.
 
     Raises RamTaggerError where it cannot be written.
     """
@@ -22,6 +22,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         try:
             with aside.open("wb") as file:
                 yield file
+                file.flush()
+                os.fsync(file.fileno())
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
