@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,22 @@ class FoundFile:
 
     path: Path
     stamp: FileStamp
+
+
+FileRow = tuple[bytes, int, int, int, int]
+"""A FoundFile as a plain tuple, where there are very many: path as the file system's bytes, size,
+mtime_ns, inode, device."""
+
+
+def found_file(row: FileRow) -> FoundFile:
+    """The same as a record."""
+    return FoundFile(Path(os.fsdecode(row[0])), FileStamp(*row[1:]))
+
+
+def file_row(file: FoundFile) -> FileRow:
+    """The other way round."""
+    stamp = file.stamp
+    return os.fsencode(file.path), stamp.size, stamp.mtime_ns, stamp.inode, stamp.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +80,28 @@ class Source(StrEnum):
     CONCEPT = "concept"
     USER = "user"
     IMPORTED = "imported"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """A photo and the files that hold it now: present ones first, then offline ones."""
+
+    id: int
+    facts: PhotoFacts
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoTag:
+    """What one source says of one photo.
+
+    probability: 1 where a user or an import gave the tag, 0 where the user said it is not there;
+    threshold: what it is held against, None for user and imported tags.
+    """
+
+    name: str
+    name_zh: str | None
+    probability: float
+    threshold: float | None
+    source: Source
+    model_id: str | None

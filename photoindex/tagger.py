@@ -1,7 +1,9 @@
-"""What a tagger is: the records it takes and gives, and the two protocols a plugin implements.
+"""What a tagger is: the records it takes and gives, and the protocols a plugin implements.
 
 A plugin package registers one `TaggerPlugin` object under the entry-point group
-`photoindex.taggers`. The plugin object is light (no torch); the `Tagger` it loads runs networks.
+`photoindex.taggers`. The plugin object is light (no torch). It gives a `ModelCard` from a model's
+files alone, a `Scorer` that is quick to open for searches, and the whole `Tagger`, which looks at
+pictures.
 """
 
 from __future__ import annotations
@@ -45,10 +47,10 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class ImageTokens:
-    """The image tokens of one picture as they are stored: int8 with one scale a token.
+    """Image tokens as they are stored, of one picture or of many: int8 with one scale a token.
 
-    values: (tokens, width) int8; scales: (tokens,) float32; a token is values * scale. Token 0 is
-    the mean token of RAM++.
+    values: (…, tokens, width) int8; scales: (…, tokens) float32; a token is values * scale. Token
+    0 of a picture is the mean token of RAM++.
     """
 
     values: NDArray[np.int8]
@@ -56,16 +58,16 @@ class ImageTokens:
 
     @classmethod
     def quantise(cls, tokens: Floats) -> ImageTokens:
-        """Round (tokens, width) float32 to int8, each token by its own largest magnitude."""
-        peak = np.abs(tokens).max(axis=1)
+        """Round (…, tokens, width) float32 to int8, each token by its own largest magnitude."""
+        peak = np.abs(tokens).max(axis=-1)
         steps = (peak / 127.0).astype(np.float32)
         scales = np.where(steps > 0, steps, np.float32(1.0))
-        values = np.rint(tokens / scales[:, None]).clip(-127, 127).astype(np.int8)
+        values = np.rint(tokens / scales[..., None]).clip(-127, 127).astype(np.int8)
         return cls(values, scales)
 
     def restore(self) -> Floats:
-        """(tokens, width) float32; each number within half a scale of what was quantised."""
-        return self.values.astype(np.float32) * self.scales[:, None]
+        """(…, tokens, width) float32; each number within half a scale of what was quantised."""
+        return self.values.astype(np.float32) * self.scales[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,32 @@ class StoredPhoto:
 
     embedding: Floats
     tokens: ImageTokens | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhotos:
+    """What is kept of several photos, in one array each: how they are read and scored.
+
+    embeddings: (photos, embedding_size) float32, unit length; tokens: values (photos, tokens,
+    width), scales (photos, tokens); None for taggers that have none.
+    """
+
+    embeddings: Floats
+    tokens: ImageTokens | None
+
+    @classmethod
+    def of(cls, photos: Sequence[StoredPhoto]) -> StoredPhotos:
+        """Photos of one model, at least one. They have tokens only where all of them have."""
+        tokens = [photo.tokens for photo in photos if photo.tokens is not None]
+        joined = None
+        if len(tokens) == len(photos):
+            joined = ImageTokens(
+                np.stack([one.values for one in tokens]), np.stack([one.scales for one in tokens])
+            )
+        return cls(np.stack([photo.embedding for photo in photos]), joined)
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +150,46 @@ class LabelEmbeddings:
         return len(self.names)
 
 
-@runtime_checkable
-class Tagger(Protocol):
-    """A loaded model.
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model folder says of itself, read without loading a network.
 
-    `model_id` changes whenever stored analyses would differ. `floor` is the probability under
-    which a tag is not reported by `analyse`. `picture_size` is the side in pixels of what the
-    networks see: a picture may be handed in at twice that, however large its file. `batch_size` is
-    the number of pictures that `analyse` is fastest with on the device that the model runs on.
+    `model_id` changes whenever stored analyses would differ.
     """
+
+    model_id: str
+    embedding_size: int
+    vocabulary: tuple[TagName, ...]
+
+
+class Scorer(Protocol):
+    """The half of a model that never looks at a picture: texts, labels, and what is stored."""
 
     @property
     def model_id(self) -> str: ...
+
+    def embed_labels(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
+        """The embeddings of each concept's descriptions, or of prompt templates if it has none."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """(texts, embedding_size), unit length, comparable with picture embeddings."""
+        ...
+
+    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhotos]) -> Floats:
+        """(photos, labels) probabilities from what is stored, consumed block by block."""
+        ...
+
+
+@runtime_checkable
+class Tagger(Scorer, Protocol):
+    """A loaded model.
+
+    `floor` is the probability under which a tag is not reported by `analyse`. `picture_size` is
+    the side in pixels of what the networks see: a picture may be handed in at twice that, however
+    large its file. `batch_size` is the number of pictures that `analyse` is fastest with on the
+    device that the model runs on.
+    """
 
     @property
     def embedding_size(self) -> int: ...
@@ -156,18 +212,6 @@ class Tagger(Protocol):
 
     def embed_pictures(self, pictures: Sequence[Image]) -> Floats:
         """(pictures, embedding_size), unit length: what `analyse` puts into `embedding`."""
-        ...
-
-    def embed_labels(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
-        """The embeddings of each concept's descriptions, or of prompt templates if it has none."""
-        ...
-
-    def embed_text(self, texts: Sequence[str]) -> Floats:
-        """(texts, embedding_size), unit length, comparable with picture embeddings."""
-        ...
-
-    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
-        """(photos, labels) probabilities from what is stored, photos consumed as a stream."""
         ...
 
 
@@ -208,7 +252,10 @@ class LoadOptions:
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     precision: str = "auto"  # auto, fp32, bf16
-    open_model: Callable[[str], Tagger] | None = None  # for a model that builds on another
+    # For a model that builds on another, by name:
+    describe_model: Callable[[str], ModelCard] | None = None
+    open_scorer: Callable[[str], Scorer] | None = None
+    open_model: Callable[[str], Tagger] | None = None
 
 
 class TaggerPlugin(Protocol):
@@ -223,6 +270,20 @@ class TaggerPlugin(Protocol):
 
     def accepts(self, folder: Path) -> bool:
         """Whether a folder holds a model of this plugin (looks at its config only)."""
+        ...
+
+    def describe(self, folder: Path, options: LoadOptions) -> ModelCard:
+        """What the model in a folder is, at the cost of reading a few small files.
+
+        Raises ModelError.
+        """
+        ...
+
+    def load_scorer(self, folder: Path, options: LoadOptions) -> Scorer:
+        """What a single search needs of the model in a folder, as quickly as it can be had.
+
+        Raises ModelError.
+        """
         ...
 
     def load(self, folder: Path, options: LoadOptions) -> Tagger:

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from sqlalchemy import Select, delete, exists, func, select
-from sqlalchemy.dialects.sqlite import insert
-
-from photoindex.catalog import migrate
+from photoindex.catalog import migrate, moments
 from photoindex.catalog.analyses import Analyses
 from photoindex.catalog.concepts import Concepts
 from photoindex.catalog.database import PATIENCE, Database
 from photoindex.catalog.files import Files, Folders
 from photoindex.catalog.models import Models
 from photoindex.catalog.photos import Photos
-from photoindex.catalog.records import Status
-from photoindex.catalog.schema import (
-    AnalysisRow,
-    ConceptRow,
-    File,
-    Model,
-    Photo,
-    PhotoTagRow,
-    Setting,
-    TagRow,
-    TokensRow,
-)
+from photoindex.catalog.records import ModelRecord, Status
 from photoindex.catalog.tags import Tags
 from photoindex.photo import FileState
+
+_SETTING = "SELECT value FROM settings WHERE key = ?"
+_FORGET_SETTING = "DELETE FROM settings WHERE key = ?"
+_KEEP_SETTING = """
+    INSERT INTO settings (key, value) VALUES (?, ?)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
+_STATES = "SELECT state, count(*) FROM files GROUP BY state"
+_FIGURES = """
+    SELECT (SELECT count(*) FROM photos),
+    (SELECT count(*) FROM files WHERE failure IS NOT NULL),
+    (SELECT count(*) FROM concepts),
+    (SELECT count(*) FROM tags WHERE EXISTS (
+        SELECT 1 FROM photo_chunks CROSS JOIN tag_postings AS postings
+        ON postings.chunk = photo_chunks.chunk WHERE tag_id = tags.id
+    ) OR EXISTS (SELECT 1 FROM photo_tags WHERE tag_id = tags.id))"""
 
 
 class Catalog:
@@ -62,6 +62,7 @@ class Catalog:
         database = Database(path, patience)
         try:
             migrate.upgrade(database)
+            database.before_commit = moments.settle
         except BaseException:
             database.close()
             raise
@@ -90,49 +91,37 @@ class Catalog:
     def setting(self, key: str) -> str | None:
         """A value kept with the library, or None."""
         with self._database.read() as connection:
-            query = select(Setting.value).where(Setting.key == key)
-            return connection.execute(query).scalar_one_or_none()
+            row = connection.execute(_SETTING, (key,)).fetchone()
+        return None if row is None else str(row[0])
 
     def set_setting(self, key: str, value: str | None) -> None:
         """Keep a value with the library; None forgets it."""
         with self._database.write() as connection:
             if value is None:
-                connection.execute(delete(Setting).where(Setting.key == key))
+                connection.execute(_FORGET_SETTING, (key,))
             else:
-                connection.execute(
-                    insert(Setting)
-                    .values(key=key, value=value)
-                    .on_conflict_do_update(index_elements=["key"], set_={"value": value})
-                )
+                connection.execute(_KEEP_SETTING, (key, value))
 
     def status(self) -> Status:
         """Figures about the whole library."""
         models = self.models.all()
         active = next((model.model_id for model in models if model.active), "")
         with self._database.read() as connection:
-            carried = exists().where(PhotoTagRow.tag_id == TagRow.id)
-
-            def count(query: Select[Any]) -> int:
-                return int(connection.execute(query).scalar_one())
-
-            states = select(File.state, func.count()).group_by(File.state)
-            files = {FileState(state): n for state, n in connection.execute(states)}
-            return Status(
-                photos=count(select(func.count(Photo.id))),
-                files={state: files.get(state, 0) for state in FileState},
-                failures=count(select(func.count(File.id)).where(File.failure.is_not(None))),
-                models=models,
-                concepts=count(select(func.count(ConceptRow.id))),
-                tags=count(select(func.count(TagRow.id)).where(carried)),
-                awaiting=self.analyses.awaiting_count(active),
-                database_bytes=self._database.size(),
-                token_bytes=count(_token_bytes()),
-            )
+            files = {FileState(state): n for state, n in connection.execute(_STATES)}
+            photos, failures, concepts, tags = connection.execute(_FIGURES).fetchone()
+        return Status(
+            photos=photos,
+            files={state: files.get(state, 0) for state in FileState},
+            failures=failures,
+            models=models,
+            concepts=concepts,
+            tags=tags,
+            awaiting=self.analyses.awaiting_count(active),
+            database_bytes=self._database.size(),
+            token_bytes=sum(map(_token_bytes, models)),
+        )
 
 
-def _token_bytes() -> Select[Any]:
-    """From the tokens' shape: to measure the blobs would read the whole table."""
-    one = Model.token_count * (Model.token_width + 4)  # int8 numbers and a float32 scale
-    return (
-        select(func.coalesce(func.sum(one), 0)).select_from(TokensRow).join(AnalysisRow).join(Model)
-    )
+def _token_bytes(model: ModelRecord) -> int:
+    """From the tokens' shape, int8 numbers and a float32 scale: to measure the blobs reads all."""
+    return model.analyses * (model.token_count or 0) * ((model.token_width or 0) + 4)

@@ -5,55 +5,64 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary
-from sqlalchemy.types import TypeDecorator
+from photoindex.photo import FileStamp
 
 
-class PathColumn(TypeDecorator[Path]):
+def path_bytes(path: Path) -> bytes:
     """A path as the file system's own bytes, so that names that are no UTF-8 survive."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: Path | bytes | None, dialect: Any) -> bytes | None:
-        return None if value is None else os.fsencode(value)
-
-    def process_result_value(self, value: bytes | None, dialect: Any) -> Path | None:
-        return None if value is None else Path(os.fsdecode(value))
+    return os.fsencode(path)
 
 
-class UnsignedColumn(TypeDecorator[int]):
+def bytes_path(stored: bytes) -> Path:
+    """The path that `path_bytes` stored."""
+    return Path(os.fsdecode(stored))
+
+
+def signed(number: int) -> int:
     """An unsigned 64-bit number (inodes, devices) in SQLite's signed one."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: int | None, dialect: Any) -> int | None:
-        return value - (1 << 64) if value is not None and value >= 1 << 63 else value
-
-    def process_result_value(self, value: int | None, dialect: Any) -> int | None:
-        return value % (1 << 64) if value is not None else None
+    return number - (1 << 64) if number >= 1 << 63 else number
 
 
-class MomentColumn(TypeDecorator[datetime]):
-    """A moment with its zone, stored as UTC."""
+def unsigned(stored: int) -> int:
+    """The number that `signed` stored."""
+    return stored % (1 << 64)
 
-    impl = DateTime
-    cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+def clock_text(moment: datetime | None) -> str | None:
+    """A moment by a clock without zone; texts sort as the moments do."""
+    return None if moment is None else moment.isoformat(" ", "microseconds")
 
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC)
+
+def text_clock(stored: str | None) -> datetime | None:
+    """The moment that `clock_text` stored."""
+    return None if stored is None else datetime.fromisoformat(stored)
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment with its zone, as UTC."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def now_text() -> str:
+    """This moment, as UTC."""
+    return utc_text(datetime.now(UTC))
+
+
+def stamp_columns(stamp: FileStamp) -> tuple[int, int, int, int]:
+    """(size, mtime_ns, inode, device) as they are stored."""
+    return stamp.size, stamp.mtime_ns, signed(stamp.inode), signed(stamp.device)
+
+
+def columns_stamp(size: int, mtime_ns: int, inode: int, device: int) -> FileStamp:
+    """The stamp that `stamp_columns` stored."""
+    return FileStamp(size, mtime_ns, unsigned(inode), unsigned(device))
 
 
 def range_under(folder: Path) -> tuple[bytes, bytes]:
     """(first, end): every path inside `folder`, and no other, sorts from first up to before end.
 
-    A range of bytes needs no escaping, uses the index on paths, and keeps `/a/b` apart from
+    A range of bytes needs no escaping, uses the key of paths, and keeps `/a/b` apart from
     `/a/bc`.
     """
     separator = os.fsencode(os.sep)

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import (
-    Connection,
-    ScalarSelect,
-    Select,
-    delete,
-    distinct,
-    exists,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert
 
+from photoindex.catalog import moments
+from photoindex.catalog.chunks import analysed, analysed_count, extent
+from photoindex.catalog.columns import now_text
 from photoindex.catalog.database import Database
-from photoindex.catalog.ids import among, as_ids
+from photoindex.catalog.ids import AMONG, as_ids, listed
 from photoindex.catalog.models import active_model, find_model, need_model, need_tag
-from photoindex.catalog.recording import CONCEPT_FLOOR, put_figures, put_unscored
+from photoindex.catalog.postings import Figures, amend, drop_tag
+from photoindex.catalog.recording import CONCEPT_FLOOR, put_unscored
 from photoindex.catalog.records import ConceptEmbeddings, ConceptRecord, NewConcept
-from photoindex.catalog.schema import (
-    AnalysisRow,
-    ConceptEmbedding,
-    ConceptRow,
-    PhotoTagRow,
-    TagRow,
-    Unscored,
-    VocabularyEntry,
-)
-from photoindex.catalog.shown import Narrowing, figures, held
+from photoindex.catalog.shown import Shown
 from photoindex.catalog.tokens import pack_floats, unpack_floats
 from photoindex.errors import UsageError
 from photoindex.photo import Source
 from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings
+
+_CONCEPTS = """
+    SELECT concepts.id, tag_id, tags.name, coalesce(concepts.name_zh, tags.name_zh),
+    descriptions, threshold
+    FROM concepts JOIN tags ON tags.id = tag_id"""
+_ALL = f"{_CONCEPTS} ORDER BY tags.name"
+_NAMED = f"{_CONCEPTS} WHERE tags.name = ?"
+_WITHOUT = f"""{_CONCEPTS}
+    WHERE NOT EXISTS (
+        SELECT 1 FROM concept_embeddings WHERE concept_id = concepts.id AND model_id = ?
+    )
+    ORDER BY tags.name"""
+_EMBEDDINGS = """
+    SELECT concepts.id, tags.name, embeddings, count
+    FROM concepts JOIN tags ON tags.id = tag_id
+    JOIN concept_embeddings ON concept_id = concepts.id
+    WHERE model_id = ? ORDER BY concepts.id"""
+_PUT = """
+    INSERT INTO concepts (tag_id, name_zh, threshold, descriptions, created_at)
+    VALUES (?, ?, ?, ?, ?) RETURNING id"""
+_RENEW = "UPDATE concepts SET threshold = ?, name_zh = ? WHERE id = ?"
+_SET_THRESHOLD = "UPDATE concepts SET threshold = ? WHERE id = ?"
+_PUT_EMBEDDINGS = """
+    INSERT OR REPLACE INTO concept_embeddings (concept_id, model_id, embeddings, count)
+    VALUES (?, ?, ?, ?)"""
+_IS_EMBEDDED = "SELECT 1 FROM concept_embeddings WHERE concept_id = ? AND model_id = ?"
+_TAG_OF = "SELECT tag_id, threshold FROM concepts WHERE id = ?"
+_DROP = "DELETE FROM concepts WHERE id = ?"
+_DROP_NAME = """
+    DELETE FROM tags WHERE id = :tag
+    AND NOT EXISTS (SELECT 1 FROM photo_tags WHERE tag_id = :tag)
+    AND NOT EXISTS (SELECT 1 FROM vocabulary WHERE tag_id = :tag)"""
+_UNSCORED = """
+    SELECT concept_id, photo_id FROM unscored WHERE model_id = ? ORDER BY concept_id, photo_id"""
+_WAITING = "SELECT photo_id FROM unscored WHERE concept_id = ? AND model_id = ?"
+_WAITING_COUNT = "SELECT count(*) FROM unscored WHERE concept_id = ? AND model_id = ?"
+_DROP_WAITING = "DELETE FROM unscored WHERE concept_id = ? AND model_id = ?"
 
 
 class Concepts:
@@ -74,11 +95,14 @@ class Concepts:
 
     def all(self) -> tuple[ConceptRecord, ...]:
         """Every concept, by name."""
-        return self._records(_with_names().order_by(TagRow.name))
+        with self._database.read() as connection:
+            return _records(connection, connection.execute(_ALL).fetchall())
 
     def get(self, name: str) -> ConceptRecord | None:
         """One concept by its English name, in any case."""
-        return next(iter(self._records(_with_names().where(TagRow.name == name))), None)
+        with self._database.read() as connection:
+            rows = connection.execute(_NAMED, (name,)).fetchall()
+            return next(iter(_records(connection, rows)), None)
 
     def remove(self, name: str) -> bool:
         """Forget a concept and what it gave; tags of people stay. False if there is none."""
@@ -104,22 +128,14 @@ class Concepts:
             concept = _find(connection, name)
             if concept is None:
                 return False
-            connection.execute(
-                update(ConceptRow).where(ConceptRow.id == concept).values(threshold=threshold)
-            )
+            connection.execute(_SET_THRESHOLD, (threshold, concept))
             return True
 
     def embeddings(self, model_id: str) -> ConceptEmbeddings | None:
         """The label embeddings that a model made of the concepts; None when it made none."""
-        query = (
-            select(ConceptRow.id, TagRow.name, ConceptEmbedding.embeddings, ConceptEmbedding.count)
-            .join(TagRow, TagRow.id == ConceptRow.tag_id)
-            .join(ConceptEmbedding)
-            .order_by(ConceptRow.id)
-        )
         with self._database.read() as connection:
             model = find_model(connection, model_id)
-            rows = connection.execute(query.where(ConceptEmbedding.model_id == model)).all()
+            rows = connection.execute(_EMBEDDINGS, (model,)).fetchall()
         if not rows:
             return None
         width = len(rows[0][2]) // 4 // rows[0][3]
@@ -136,24 +152,15 @@ class Concepts:
         """The concepts that a model has not embedded yet: `add` them scored by it."""
         with self._database.read() as connection:
             model = find_model(connection, model_id)
-            embedded = exists().where(
-                ConceptEmbedding.concept_id == ConceptRow.id, ConceptEmbedding.model_id == model
-            )
-            rows = connection.execute(_with_names().where(~embedded).order_by(TagRow.name))
-            return tuple(_concept(row) for row in rows)
+            return tuple(_concept(row) for row in connection.execute(_WITHOUT, (model,)))
 
     def unscored(self, model_id: str) -> dict[int, Ids]:
         """Concept id → photos analysed without it, because the two came at the same time."""
+        found: dict[int, list[int]] = {}
         with self._database.read() as connection:
             model = find_model(connection, model_id)
-            pairs = connection.execute(
-                select(Unscored.concept_id, Unscored.photo_id)
-                .where(Unscored.model_id == model)
-                .order_by(Unscored.concept_id, Unscored.photo_id)
-            ).all()
-        found: dict[int, list[int]] = {}
-        for concept, photo_id in pairs:
-            found.setdefault(concept, []).append(photo_id)
+            for concept, photo_id in connection.execute(_UNSCORED, (model,)):
+                found.setdefault(concept, []).append(photo_id)
         return {concept: np.array(ids, dtype=np.int64) for concept, ids in found.items()}
 
     def score(self, concept_id: int, model_id: str, photo_ids: Ids, probabilities: Floats) -> None:
@@ -163,194 +170,114 @@ class Concepts:
         """
         with self._database.write() as connection:
             model = need_model(connection, model_id)
-            waiting = as_ids(
-                connection.execute(
-                    select(Unscored.photo_id).where(
-                        Unscored.concept_id == concept_id, Unscored.model_id == model
-                    )
-                )
-            )
+            waiting = as_ids(connection.execute(_WAITING, (concept_id, model)))
             due = np.isin(photo_ids, waiting)
             if not due.any():
                 return
             ids = photo_ids[due]
             _put_scores(connection, concept_id, model, ids, probabilities[due])
             connection.execute(
-                _embedding_of(concept_id, model, delete(Unscored), Unscored).where(
-                    among(Unscored.photo_id, ids)
-                )
-            )
-
-    def _records(self, query: Select[Any]) -> tuple[ConceptRecord, ...]:
-        with self._database.read() as connection:
-            active = active_model(connection)
-            counted = query.add_columns(_matched(active), _scored(active))
-            return tuple(
-                ConceptRecord(row.id, _concept(row), row.matched, row.scored)
-                for row in connection.execute(counted)
+                f"{_DROP_WAITING} AND photo_id {AMONG}", (concept_id, model, listed(ids))
             )
 
 
-def _with_names() -> Any:
-    return select(
-        ConceptRow.id,
-        TagRow.name,
-        func.coalesce(ConceptRow.name_zh, TagRow.name_zh).label("name_zh"),
-        ConceptRow.descriptions,
-        ConceptRow.threshold,
-    ).join(TagRow, TagRow.id == ConceptRow.tag_id)
+_Row = tuple[Any, ...]  # as _CONCEPTS selects them
 
 
-def _concept(row: Any) -> Concept:
-    return Concept(row.name, tuple(row.descriptions), row.threshold, row.name_zh)
-
-
-def _matched(active: int | None) -> Any:
-    """The photos that show a concept's own verdict now."""
-    rows = figures(Narrowing(), active, sources=(Source.CONCEPT,)).c
-    return (
-        select(func.count(distinct(rows.photo_id)))
-        .where(rows.tag_id == ConceptRow.tag_id, held(rows.photo_id))
-        .correlate(ConceptRow)
-        .scalar_subquery()
-        .label("matched")
-    )
-
-
-def _scored(active: int | None) -> Any:
-    """The photos on which the active model has scored a concept."""
-    waiting: ScalarSelect[int] = (
-        select(func.count())
-        .select_from(Unscored)
-        .where(Unscored.concept_id == ConceptRow.id, Unscored.model_id == active)
-        .correlate(ConceptRow)
-        .scalar_subquery()
-    )
-    return (
-        (
-            select(func.count(AnalysisRow.id) - waiting)
-            .where(
-                AnalysisRow.model_id == active,
-                exists().where(
-                    ConceptEmbedding.concept_id == ConceptRow.id,
-                    ConceptEmbedding.model_id == active,
-                ),
-            )
-            .correlate(ConceptRow)
+def _records(connection: sqlite3.Connection, rows: Iterable[_Row]) -> tuple[ConceptRecord, ...]:
+    """With how many photos show each now, and on how many the active model has scored it."""
+    active, shown = active_model(connection), Shown(connection)
+    live = moments.live(connection, shown.size)
+    return tuple(
+        ConceptRecord(
+            row[0],
+            _concept(row),
+            int(np.count_nonzero(shown.by_concept(row[1]) & live)),
+            _scored(connection, row[0], active),
         )
-        .scalar_subquery()
-        .label("scored")
+        for row in rows
     )
 
 
-def _find(connection: Connection, name: str) -> int | None:
-    query = select(ConceptRow.id).join(TagRow, TagRow.id == ConceptRow.tag_id)
-    return connection.execute(query.where(TagRow.name == name)).scalar_one_or_none()
+def _concept(row: _Row) -> Concept:
+    _, _, name, name_zh, descriptions, threshold = row
+    return Concept(name, tuple(json.loads(descriptions)), threshold, name_zh)
 
 
-def _put_concept(connection: Connection, concept: Concept) -> int:
+def _scored(connection: sqlite3.Connection, concept: int, active: int | None) -> int:
+    """On how many photos the active model has scored a concept."""
+    if connection.execute(_IS_EMBEDDED, (concept, active)).fetchone() is None:
+        return 0
+    (waiting,) = connection.execute(_WAITING_COUNT, (concept, active)).fetchone()
+    return analysed_count(connection, active) - int(waiting)
+
+
+def _find(connection: sqlite3.Connection, name: str) -> int | None:
+    row = connection.execute(_NAMED, (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _put_concept(connection: sqlite3.Connection, concept: Concept) -> int:
     """The row of a concept; one whose descriptions changed is a new row, the old one dropped."""
     same = _same_concept(connection, concept)
     if same is not None:
-        connection.execute(
-            update(ConceptRow)
-            .where(ConceptRow.id == same)
-            .values(threshold=concept.threshold, name_zh=concept.name_zh)
-        )
+        connection.execute(_RENEW, (concept.threshold, concept.name_zh, same))
         return same
     other = _find(connection, concept.name)
     if other is not None:
         _drop(connection, other)
-    return connection.execute(
-        insert(ConceptRow)
-        .values(
-            tag_id=need_tag(connection, concept.name),
-            name_zh=concept.name_zh,
-            threshold=concept.threshold,
-            descriptions=list(concept.descriptions),
-            created_at=datetime.now(UTC),
-        )
-        .returning(ConceptRow.id)
-    ).scalar_one()
+    row = (
+        need_tag(connection, concept.name),
+        concept.name_zh,
+        concept.threshold,
+        json.dumps(list(concept.descriptions)),
+        now_text(),
+    )
+    return int(connection.execute(_PUT, row).fetchone()[0])
 
 
-def _same_concept(connection: Connection, concept: Concept) -> int | None:
+def _same_concept(connection: sqlite3.Connection, concept: Concept) -> int | None:
     """The row of a concept of this name with the same descriptions."""
-    known = connection.execute(_with_names().where(TagRow.name == concept.name)).first()
-    if known is None or tuple(known.descriptions) != concept.descriptions:
+    row = connection.execute(_NAMED, (concept.name,)).fetchone()
+    if row is None or _concept(row).descriptions != concept.descriptions:
         return None
-    return int(known.id)
+    return int(row[0])
 
 
-def _put_verdicts(connection: Connection, concept: int, model: int, new: NewConcept) -> None:
+def _put_verdicts(
+    connection: sqlite3.Connection, concept: int, model: int, new: NewConcept
+) -> None:
     """What a model makes of a concept, over whatever it made of it before."""
-    connection.execute(_embedding_of(concept, model, delete(ConceptEmbedding), ConceptEmbedding))
-    connection.execute(
-        insert(ConceptEmbedding).values(
-            concept_id=concept,
-            model_id=model,
-            embeddings=pack_floats(new.labels.embeddings),
-            count=len(new.labels.embeddings),
-        )
-    )
-    _drop_figures(connection, concept, model)
-    analysed = _analysed(connection, model)
-    there = np.isin(new.photo_ids, analysed)
+    embeddings = new.labels.embeddings
+    connection.execute(_PUT_EMBEDDINGS, (concept, model, pack_floats(embeddings), len(embeddings)))
+    tag_id, _ = connection.execute(_TAG_OF, (concept,)).fetchone()
+    drop_tag(connection, tag_id, Source.CONCEPT, model)
+    known = np.flatnonzero(analysed(connection, model, extent(connection)))
+    there = np.isin(new.photo_ids, known)
     _put_scores(connection, concept, model, new.photo_ids[there], new.probabilities[there])
-    connection.execute(_embedding_of(concept, model, delete(Unscored), Unscored))
-    missing = np.setdiff1d(analysed, new.photo_ids)
-    put_unscored(connection, model, [(concept, int(one)) for one in missing])
+    connection.execute(_DROP_WAITING, (concept, model))
+    missing = np.setdiff1d(known, new.photo_ids)
+    put_unscored(connection, model, ((concept, photo_id) for photo_id in missing.tolist()))
 
 
-def _drop(connection: Connection, concept: int) -> None:
+def _drop(connection: sqlite3.Connection, concept: int) -> None:
     """Delete a concept, its figures, and its name where nothing else uses that."""
-    tag_id = _tag_of(connection, concept)
-    _drop_figures(connection, concept)
-    connection.execute(delete(ConceptRow).where(ConceptRow.id == concept))
-    used = exists().where(PhotoTagRow.tag_id == TagRow.id) | exists().where(
-        VocabularyEntry.tag_id == TagRow.id
-    )
-    connection.execute(delete(TagRow).where(TagRow.id == tag_id, ~used))
-
-
-def _drop_figures(connection: Connection, concept: int, model: int | None = None) -> None:
-    statement = delete(PhotoTagRow).where(
-        PhotoTagRow.tag_id == _tag_of(connection, concept), PhotoTagRow.source == Source.CONCEPT
-    )
-    if model is not None:
-        statement = statement.where(PhotoTagRow.model_id == model)
-    connection.execute(statement)
-
-
-def _tag_of(connection: Connection, concept: int) -> int:
-    return connection.execute(
-        select(ConceptRow.tag_id).where(ConceptRow.id == concept)
-    ).scalar_one()
-
-
-def _embedding_of(concept: int, model: int, statement: Any, table: Any) -> Any:
-    return statement.where(table.concept_id == concept, table.model_id == model)
-
-
-def _analysed(connection: Connection, model: int) -> Ids:
-    return as_ids(
-        connection.execute(select(AnalysisRow.photo_id).where(AnalysisRow.model_id == model))
-    )
+    tag_id, _ = connection.execute(_TAG_OF, (concept,)).fetchone()
+    drop_tag(connection, tag_id, Source.CONCEPT)
+    connection.execute(_DROP, (concept,))
+    connection.execute(_DROP_NAME, {"tag": tag_id})
 
 
 def _put_scores(
-    connection: Connection, concept: int, model: int, photo_ids: Ids, probabilities: Floats
+    connection: sqlite3.Connection,
+    concept: int,
+    model: int,
+    photo_ids: Ids,
+    probabilities: Floats,
 ) -> None:
     """Write what is above the floor."""
-    tag_id, threshold = connection.execute(
-        select(ConceptRow.tag_id, ConceptRow.threshold).where(ConceptRow.id == concept)
-    ).one()
+    tag_id, threshold = connection.execute(_TAG_OF, (concept,)).fetchone()
     kept = probabilities >= min(CONCEPT_FLOOR, threshold)
-    put_figures(
-        connection,
-        model,
-        (
-            (int(photo_id), tag_id, Source.CONCEPT, float(probability))
-            for photo_id, probability in zip(photo_ids[kept], probabilities[kept], strict=True)
-        ),
-    )
+    ids = photo_ids[kept]
+    figures = Figures.of(np.full(len(ids), tag_id), ids, probabilities[kept])
+    amend(connection, Source.CONCEPT, model, Figures.none(), figures)

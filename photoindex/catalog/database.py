@@ -6,14 +6,10 @@ import contextlib
 import logging
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
 
 from photoindex.catalog.journal import network_file_system
 from photoindex.errors import LibraryError
@@ -21,38 +17,73 @@ from photoindex.errors import LibraryError
 PATIENCE = 60.0
 """Seconds that a write waits for another process's write."""
 
-_WRITES = {"photoindex_writes": True}
+_PRAGMAS = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16384",  # KiB
+    "PRAGMA secure_delete = FAST",  # some distributions' default writes freed pages once more
+)
+_IDLE = 8  # connections kept open for the next transaction
 _log = logging.getLogger(__name__)
 
 
 class Database:
-    """One SQLite file, opened so that readers never wait and writers wait their turn."""
+    """One SQLite file, opened so that readers never wait and writers wait their turn.
+
+    before_commit: called in every writing transaction before it is committed.
+    """
 
     def __init__(self, path: Path, patience: float = PATIENCE) -> None:
         self.path = path
+        self.before_commit: Callable[[sqlite3.Connection], None] | None = None
+        self._patience = patience
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
         with translated(path):
             _create_private(path)
-            self.engine = _engine(path, patience)
-            with self.engine.connect() as connection:
+            with self._lent() as connection:
                 _choose_journal(connection, path, patience)
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[sqlite3.Connection]:
         """One consistent view of the catalog."""
-        with translated(self.path), self.engine.connect() as connection, connection.begin():
+        with translated(self.path), self._lent() as connection, _transaction(connection, "BEGIN"):
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from its start; all of it happens or nothing.
 
         The lock is taken at once because a reader that turns into a writer is refused by SQLite
         without waiting when somebody else wrote in between.
         """
-        with translated(self.path), self.engine.connect() as connection:
-            writer = connection.execution_options(**_WRITES)
-            with writer.begin():
-                yield writer
+        with (
+            translated(self.path),
+            self._lent() as connection,
+            _transaction(connection, "BEGIN IMMEDIATE"),
+        ):
+            yield connection
+            if self.before_commit is not None:
+                self.before_commit(connection)
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection of one's own, outside any transaction; any thread may use it."""
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._patience,
+            isolation_level=None,  # transactions start where `read` and `write` say
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def size(self) -> int:
         """Bytes on disk, the write-ahead log included."""
@@ -60,7 +91,40 @@ class Database:
         return sum(part.stat().st_size for part in parts if part.exists())
 
     def close(self) -> None:
-        self.engine.dispose()
+        """Let go of the file; a transaction that is going on ends first."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else uses meanwhile."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = self.connect()
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                kept = not self._closed and len(self._idle) < _IDLE
+                if kept:
+                    self._idle.append(connection)
+            if not kept:
+                connection.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:  # an error; a full disk has rolled back by itself
+            connection.execute("ROLLBACK")
 
 
 def _create_private(path: Path) -> None:
@@ -73,37 +137,12 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _engine(path: Path, patience: float) -> Engine:
-    engine = create_engine(
-        "sqlite+pysqlite://",
-        creator=lambda: sqlite3.connect(path, timeout=patience, check_same_thread=False),
-        poolclass=QueuePool,
-        pool_size=8,
-        max_overflow=-1,
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # begin() below decides how transactions start
-        for pragma in ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("photoindex_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _choose_journal(connection: Connection, path: Path, patience: float) -> None:
+def _choose_journal(connection: sqlite3.Connection, path: Path, patience: float) -> None:
     """Write-ahead logging where the file system can do it, else a rollback journal."""
-    driver = connection.connection.driver_connection
-    assert driver is not None
     kind = network_file_system(path)
-    if kind is None and _set_journal(driver, "wal", patience) == "wal":
+    if kind is None and _set_journal(connection, "wal", patience) == "wal":
         return
-    _set_journal(driver, "delete", patience)
+    _set_journal(connection, "delete", patience)
     _log.warning(
         "%s is on %s, where SQLite cannot use its write-ahead log: searches wait while photos are"
         " being added. Put the library on a local disk if that disturbs.",
@@ -112,7 +151,7 @@ def _choose_journal(connection: Connection, path: Path, patience: float) -> None
     )
 
 
-def _set_journal(driver: Any, mode: str, patience: float) -> str:
+def _set_journal(connection: sqlite3.Connection, mode: str, patience: float) -> str:
     """Change the journal mode unless it is so already. Returns the mode there is now.
 
     SQLite does not wait for other connections here, whatever its timeout, so this does.
@@ -120,9 +159,9 @@ def _set_journal(driver: Any, mode: str, patience: float) -> str:
     deadline = time.monotonic() + patience
     while True:
         try:
-            (now,) = driver.execute("PRAGMA journal_mode").fetchone()
+            (now,) = connection.execute("PRAGMA journal_mode").fetchone()
             if now != mode:
-                (now,) = driver.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+                (now,) = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
             return str(now)
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
@@ -133,19 +172,19 @@ def _set_journal(driver: Any, mode: str, patience: float) -> str:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLAlchemy, sqlite3 and the file system raise into LibraryError."""
+    """Turn what sqlite3 and the file system raise into LibraryError."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise LibraryError(f"{path}: {_advice(cause)}") from error
+    except sqlite3.Error as error:
+        raise LibraryError(f"{path}: {advice(error)}") from error
     except OSError as error:
         raise LibraryError(
             f"{path}: {error.strerror}: make the file and its folder readable and writable"
         ) from error
 
 
-def _advice(error: BaseException | None) -> str:
+def advice(error: BaseException | None) -> str:
+    """What to tell the user of an error of SQLite."""
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     return _ADVICE.get(primary, f"the database refused: {error}")
 

@@ -1,4 +1,4 @@
-"""Bringing a database to the tables of this version. The only file that imports Alembic."""
+"""Bringing a database to the tables of this version; it usually has them, which is quick to see."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from photoindex.catalog.database import Database, translated
-from photoindex.catalog.schema import REVISION
 from photoindex.errors import LibraryError
+
+REVISION = "0003"
+"""The newest script in migrations/versions: what a database of this version carries."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,19 +32,9 @@ def upgrade(database: Database, revision: str = REVISION) -> None:
     if stored is not None:
         _refuse_newer(stored, database.path)
         _back_up(database.path, revision)
-    with translated(database.path), database.engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        # A rebuilt table would take its children with it. The pragma works outside transactions
-        # only, and the connection goes back to a pool.
-        driver.execute("PRAGMA foreign_keys = OFF")
-        try:
-            writer = connection.execution_options(photoindex_writes=True)
-            with writer.begin():
-                _run_scripts(writer, revision)
-                _check_references(writer, database.path)
-        finally:
-            driver.execute("PRAGMA foreign_keys = ON")
+    from photoindex.catalog.scripts import run_scripts  # costs the import of SQLAlchemy
+
+    run_scripts(database, scripts_folder(), revision)
 
 
 def scripts_folder() -> Path:
@@ -53,16 +43,17 @@ def scripts_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "migrations"
 
 
-def _stored_revision(connection: Connection) -> str | None:
-    tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master")}
+def _stored_revision(connection: sqlite3.Connection) -> str | None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if "alembic_version" not in tables:
         return None
-    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
 
 
-def _refuse_foreign(connection: Connection, path: Path) -> None:
-    if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables:
         raise LibraryError(f"{path} is a database of some other program: name another file")
 
 
@@ -88,22 +79,3 @@ def _back_up(path: Path, revision: str) -> None:
     ):
         source.backup(target)
     _log.info("copied %s to %s before upgrading it", path, copy)
-
-
-def _run_scripts(connection: Connection, revision: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(scripts_folder()).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-
-
-def _check_references(connection: Connection, path: Path) -> None:
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-    if broken is not None:
-        raise LibraryError(
-            f"{path}: a row of {broken[0]} points to a missing row of {broken[2]}, nothing was"
-            " changed: restore the library from a backup"
-        )

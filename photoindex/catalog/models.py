@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-import statistics
+import sqlite3
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+import numpy as np
 
+from photoindex.catalog.chunks import analysed_count
 from photoindex.catalog.database import Database
 from photoindex.catalog.records import ModelRecord
-from photoindex.catalog.schema import AnalysisRow, Model, TagRow, VocabularyEntry
 from photoindex.errors import LibraryError, NothingFound
 from photoindex.tagger import TagName
+
+_REGISTER = """
+    INSERT INTO models (model_id, name, embedding_size, active, generation)
+    VALUES (?, ?, ?, 0, 0) RETURNING id"""
+_ACTIVATE = "UPDATE models SET active = (id = ?)"
+_THRESHOLDS = """
+    SELECT threshold FROM vocabulary JOIN models ON models.id = vocabulary.model_id
+    WHERE models.model_id = ?"""
+_ALL = """
+    SELECT id, model_id, name, embedding_size, token_count, token_width, active
+    FROM models ORDER BY id"""
+_FIND = "SELECT id FROM models WHERE model_id = ?"
+_ACTIVE = "SELECT id FROM models WHERE active"
+_PUT_TAG = """
+    INSERT INTO tags (name, name_zh) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET name_zh = coalesce(tags.name_zh, excluded.name_zh)"""
+_TAGS = "SELECT name, id FROM tags"
+_ENTRIES = """
+    SELECT name, tag_id, threshold FROM vocabulary JOIN tags ON tags.id = tag_id
+    WHERE model_id = ?"""
+_PUT_ENTRY = "INSERT INTO vocabulary (model_id, tag_id, threshold, position) VALUES (?, ?, ?, ?)"
+_SET_THRESHOLD = "UPDATE vocabulary SET threshold = ? WHERE model_id = ? AND tag_id = ?"
 
 
 class Models:
@@ -30,17 +51,8 @@ class Models:
             if known is not None:
                 _put_thresholds(connection, known, vocabulary)
                 return
-            model = connection.execute(
-                insert(Model).values(
-                    model_id=model_id,
-                    name=name,
-                    embedding_size=embedding_size,
-                    active=False,
-                    generation=0,
-                )
-            ).inserted_primary_key
-            assert model is not None
-            _put_vocabulary(connection, model[0], vocabulary)
+            row = connection.execute(_REGISTER, (model_id, name, embedding_size)).fetchone()
+            _put_vocabulary(connection, row[0], vocabulary)
 
     def activate(self, model_id: str) -> None:
         """Let a registered model be the one that tags new photos and whose tags are shown.
@@ -49,8 +61,7 @@ class Models:
         Raises NothingFound.
         """
         with self._database.write() as connection:
-            key = need_model(connection, model_id)
-            connection.execute(update(Model).values(active=Model.id == key))
+            connection.execute(_ACTIVATE, (need_model(connection, model_id),))
 
     def active(self) -> ModelRecord | None:
         """The active model, None in a library that has had none."""
@@ -58,38 +69,29 @@ class Models:
 
     def usual_threshold(self, model_id: str) -> float | None:
         """The median threshold of a model's vocabulary, 0..1; None where it has none."""
-        query = (
-            select(VocabularyEntry.threshold)
-            .join(Model, Model.id == VocabularyEntry.model_id)
-            .where(Model.model_id == model_id)
-        )
         with self._database.read() as connection:
-            thresholds = list(connection.execute(query).scalars())
-        return statistics.median(thresholds) if thresholds else None
+            thresholds = [row[0] for row in connection.execute(_THRESHOLDS, (model_id,))]
+        return float(np.median(thresholds)) if thresholds else None
 
     def all(self) -> tuple[ModelRecord, ...]:
         """Every model that has been used, in that order."""
-        count = select(func.count()).where(AnalysisRow.model_id == Model.id).scalar_subquery()
-        query = select(
-            Model.model_id,
-            Model.name,
-            Model.embedding_size,
-            Model.token_count,
-            Model.token_width,
-            Model.active,
-            count,
-        ).order_by(Model.id)
         with self._database.read() as connection:
-            return tuple(ModelRecord(*row) for row in connection.execute(query))
+            rows = connection.execute(_ALL).fetchall()
+            return tuple(
+                ModelRecord(
+                    id, name, size, count, width, bool(active), analysed_count(connection, key)
+                )
+                for key, id, name, size, count, width, active in rows
+            )
 
 
-def find_model(connection: Connection, model_id: str) -> int | None:
+def find_model(connection: sqlite3.Connection, model_id: str) -> int | None:
     """The row of a model, None when it is not known."""
-    query = select(Model.id).where(Model.model_id == model_id)
-    return connection.execute(query).scalar_one_or_none()
+    row = connection.execute(_FIND, (model_id,)).fetchone()
+    return None if row is None else int(row[0])
 
 
-def need_model(connection: Connection, model_id: str) -> int:
+def need_model(connection: sqlite3.Connection, model_id: str) -> int:
     """The row of a model. Raises NothingFound."""
     key = find_model(connection, model_id)
     if key is None:
@@ -97,20 +99,15 @@ def need_model(connection: Connection, model_id: str) -> int:
     return key
 
 
-def active_model(connection: Connection) -> int | None:
+def active_model(connection: sqlite3.Connection) -> int | None:
     """The row of the active model."""
-    return connection.execute(select(Model.id).where(Model.active)).scalar_one_or_none()
+    row = connection.execute(_ACTIVE).fetchone()
+    return None if row is None else int(row[0])
 
 
-def need_tag(connection: Connection, name: str, name_zh: str | None = None) -> int:
+def need_tag(connection: sqlite3.Connection, name: str, name_zh: str | None = None) -> int:
     """The row of a tag by its English name, made when it is new; a Chinese name is only added."""
-    statement = insert(TagRow).values(name=name, name_zh=name_zh)
-    return connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name"],
-            set_={"name_zh": func.coalesce(TagRow.name_zh, statement.excluded.name_zh)},
-        ).returning(TagRow.id)
-    ).scalar_one()
+    return int(connection.execute(f"{_PUT_TAG} RETURNING id", (name, name_zh)).fetchone()[0])
 
 
 def same_name(name: str) -> bytes:
@@ -118,52 +115,30 @@ def same_name(name: str) -> bytes:
     return name.encode().lower()
 
 
-def _put_thresholds(connection: Connection, model: int, vocabulary: Sequence[TagName]) -> None:
+def _put_thresholds(
+    connection: sqlite3.Connection, model: int, vocabulary: Sequence[TagName]
+) -> None:
     now = {same_name(entry.name): entry.threshold for entry in vocabulary}
-    entries = connection.execute(
-        select(TagRow.name, VocabularyEntry.tag_id, VocabularyEntry.threshold)
-        .join(VocabularyEntry)
-        .where(VocabularyEntry.model_id == model)
-    )
     changed = [
-        {"entry": tag_id, "now": now[same_name(name)]}
-        for name, tag_id, threshold in entries
+        (now[same_name(name)], model, tag_id)
+        for name, tag_id, threshold in connection.execute(_ENTRIES, (model,))
         if now.get(same_name(name), threshold) != threshold
     ]
-    if changed:
-        connection.execute(
-            update(VocabularyEntry)
-            .where(VocabularyEntry.model_id == model, VocabularyEntry.tag_id == bindparam("entry"))
-            .values(threshold=bindparam("now")),
-            changed,
-        )
+    connection.executemany(_SET_THRESHOLD, changed)
 
 
-def _put_vocabulary(connection: Connection, model: int, vocabulary: Sequence[TagName]) -> None:
+def _put_vocabulary(
+    connection: sqlite3.Connection, model: int, vocabulary: Sequence[TagName]
+) -> None:
     names = {same_name(entry.name) for entry in vocabulary}
     if len(names) < len(vocabulary):
         raise LibraryError("the model's vocabulary names a tag twice: correct its tag list")
-    if not vocabulary:
-        return
-    tag = insert(TagRow)
-    connection.execute(
-        tag.on_conflict_do_update(
-            index_elements=["name"],
-            set_={"name_zh": func.coalesce(TagRow.name_zh, tag.excluded.name_zh)},
-        ),
-        [{"name": entry.name, "name_zh": entry.name_zh} for entry in vocabulary],
-    )
-    rows = connection.execute(select(TagRow.name, TagRow.id))
-    ids = {same_name(name): key for name, key in rows}
-    connection.execute(
-        insert(VocabularyEntry),
+    connection.executemany(_PUT_TAG, [(entry.name, entry.name_zh) for entry in vocabulary])
+    ids = {same_name(name): tag_id for name, tag_id in connection.execute(_TAGS)}
+    connection.executemany(
+        _PUT_ENTRY,
         [
-            {
-                "model_id": model,
-                "tag_id": ids[same_name(entry.name)],
-                "threshold": entry.threshold,
-                "position": position,
-            }
+            (model, ids[same_name(entry.name)], entry.threshold, position)
             for position, entry in enumerate(vocabulary)
         ],
     )

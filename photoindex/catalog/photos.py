@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
-from photoindex.catalog.columns import range_under
+from photoindex.catalog import moments
+from photoindex.catalog.chunks import Flags, extent, flags_of
+from photoindex.catalog.columns import bytes_path, path_bytes, range_under, text_clock
 from photoindex.catalog.database import Database
-from photoindex.catalog.ids import among, as_ids, as_list
-from photoindex.catalog.models import active_model
+from photoindex.catalog.ids import AMONG, as_array, as_ids, as_list, ascending, listed
 from photoindex.catalog.records import PhotoFilter, PhotoRecord
-from photoindex.catalog.schema import File, Photo
-from photoindex.catalog.shown import Narrowing, figures, live
-from photoindex.photo import FileState, Metadata, PhotoFacts
+from photoindex.catalog.shown import Shown
+from photoindex.photo import Metadata, PhotoFacts
 from photoindex.tagger import AnyIds, Floats, Ids
 
-_HERE = (FileState.PRESENT, FileState.OFFLINE)
+_FACTS = f"""
+    SELECT id, hash, size, width, height, format, taken_at, camera, latitude, longitude
+    FROM photos WHERE id {AMONG}"""
+_HOLDERS = f"""
+    SELECT photo_id, path FROM files
+    WHERE photo_id {AMONG} AND state IN ('present', 'offline')
+    ORDER BY state DESC, path"""  # "present" sorts after "offline"
+_BY_HASH = "SELECT id FROM photos WHERE hash = ?"
+_AT = "SELECT photo_id FROM files WHERE path = ? AND state IN ('present', 'offline')"
+_INSIDE = """
+    SELECT photo_id FROM files
+    WHERE path >= ? AND path < ? AND state <> 'deleted' AND photo_id IS NOT NULL"""
+_OUTSIDE = "SELECT 1 FROM files WHERE path < ? UNION ALL SELECT 1 FROM files WHERE path >= ?"
 
 
 class Photos:
@@ -33,148 +44,90 @@ class Photos:
         """Photos in the order asked for; unknown ids are left out."""
         asked = as_list(photo_ids)
         with self._database.read() as connection:
-            found = _records(connection, among(Photo.id, asked), among(File.photo_id, asked))
+            found = _records(connection, asked)
         return [found[photo_id] for photo_id in asked if photo_id in found]
 
     def by_hash(self, hash: str) -> PhotoRecord | None:
         """The photo with this content, or None; also one whose files are all deleted."""
-        return self._one(Photo.hash == hash)
+        return self._one(_BY_HASH, hash)
 
     def at(self, path: Path) -> PhotoRecord | None:
         """The photo that a file holds, None where none is known or the file is deleted."""
-        holder = select(File.photo_id).where(File.path == path, File.state.in_(_HERE))
-        return self._one(Photo.id == holder.scalar_subquery())
+        return self._one(_AT, path_bytes(path))
 
-    def _one(self, condition: ColumnElement[bool]) -> PhotoRecord | None:
-        holder = select(Photo.id).where(condition).scalar_subquery()
+    def _one(self, query: str, key: str | bytes) -> PhotoRecord | None:
         with self._database.read() as connection:
-            return next(
-                iter(_records(connection, condition, File.photo_id == holder).values()), None
-            )
+            row = connection.execute(query, (key,)).fetchone()
+            if row is None or row[0] is None:
+                return None
+            return _records(connection, row).get(row[0])
 
     def select(self, wanted: PhotoFilter) -> Ids:
-        """The ids of the photos that meet a filter, ascending."""
+        """The ids of the photos that meet a filter, (n,) int64, ascending."""
         with self._database.read() as connection:
-            active = active_model(connection)
-            query = select(Photo.id).where(live(Photo.id)).order_by(Photo.id)
+            shown = Shown(connection, wanted.min_probability)
+            found = moments.live(connection, shown.size)
             for tags in wanted.all_of:
-                query = query.where(Photo.id.in_(_showing(tags, active, wanted.min_probability)))
+                found &= shown.any_of(tags)
             if wanted.none_of:
-                query = query.where(
-                    Photo.id.not_in(_showing(wanted.none_of, active, wanted.min_probability))
-                )
+                found &= ~shown.any_of(wanted.none_of)
             if wanted.after is not None or wanted.before is not None:
-                query = query.where(_taken(wanted.after, wanted.before))
+                found &= moments.taken_between(connection, shown.size, wanted.after, wanted.before)
             if wanted.folders:
-                query = query.where(Photo.id.in_(_inside(wanted.folders)))
-            return as_ids(connection.execute(query))
+                found &= _inside(connection, wanted.folders, shown.size)
+        return np.flatnonzero(found)
 
-    def newest(self, photo_ids: AnyIds) -> Ids:
-        """The same photos, last taken first; by the oldest file's time where no camera told."""
-        taken = func.coalesce(
-            func.unixepoch(Photo.taken_at, "utc") * literal(1_000_000_000), _file_time()
-        )
-        query = select(Photo.id).where(among(Photo.id, photo_ids)).order_by(taken.desc(), Photo.id)
+    def newest(self, photo_ids: AnyIds, first: int | None = None) -> Ids:
+        """The same photos, last taken first; by the oldest file's time where no camera told.
+
+        first: how many of them have to be in order; the others follow in any. None for all.
+        Returns (n,) int64, without unknown ids.
+        """
         with self._database.read() as connection:
-            return as_ids(connection.execute(query))
+            ids, taken = moments.times(connection, extent(connection), ascending(photo_ids))
+        if first is None or first >= len(ids):
+            return np.asarray(ids[np.argsort(-taken, kind="stable")])
+        leading = taken >= np.partition(taken, len(taken) - 1 - first)[len(taken) - 1 - first]
+        order = np.argsort(-taken[leading], kind="stable")
+        return np.concatenate([ids[leading][order], ids[~leading]])
 
     def probability(self, photo_ids: AnyIds, tag_ids: Sequence[int]) -> Floats:
         """How probable each tag is on each photo, thresholds aside: (photos, tags) float32.
 
         0 where nothing is stored or the user took the tag away, 1 where the user gave it.
         """
-        asked = as_list(photo_ids)
+        asked = as_array(photo_ids)
         table = np.zeros((len(asked), len(tag_ids)), dtype=np.float32)
-        place = {photo_id: index for index, photo_id in enumerate(asked)}
-        column = {tag_id: index for index, tag_id in enumerate(tag_ids)}
         with self._database.read() as connection:
-            rows = figures(
-                Narrowing(tuple(tag_ids), asked), active_model(connection), min_probability=0.0
-            ).c
-            query = select(rows.photo_id, rows.tag_id, func.max(rows.probability)).group_by(
-                rows.photo_id, rows.tag_id
-            )
-            for photo_id, tag_id, probability in connection.execute(query):
-                table[place[photo_id], column[tag_id]] = probability
+            shown = Shown(connection)
+            known = (asked >= 0) & (asked < shown.size)
+            for column, tag_id in enumerate(tag_ids):
+                table[known, column] = shown.probability(tag_id)[asked[known]]
         return table
 
 
-def _showing(tags: Sequence[int], active: int | None, min_probability: float | None) -> Any:
-    shown = figures(Narrowing(tuple(tags)), active, min_probability=min_probability)
-    return select(shown.c.photo_id)
+def _inside(connection: sqlite3.Connection, folders: Sequence[Path], size: int) -> Flags:
+    """(size,) bool: which photos lie in any of some folders."""
+    flags = np.zeros(size, dtype=bool)
+    for folder in folders:
+        around = range_under(folder)
+        if connection.execute(f"{_OUTSIDE} LIMIT 1", around).fetchone() is None:
+            return np.ones(size, dtype=bool)  # a folder with every file there is
+        flags |= flags_of(as_ids(connection.execute(_INSIDE, around)), size)
+    return flags
 
 
-def _inside(folders: Sequence[Path]) -> Any:
-    ranges = [range_under(folder) for folder in folders]
-    inside = or_(*(and_(File.path >= first, File.path < end) for first, end in ranges))
-    return select(File.photo_id).where(inside, File.state.in_(_HERE), File.photo_id.is_not(None))
-
-
-def _taken(after: datetime | None, before: datetime | None) -> ColumnElement[bool]:
-    """Taken in [after, before) by the camera's clock; by the oldest file's time without one."""
-    by_camera: list[ColumnElement[bool]] = [Photo.taken_at.is_not(None)]
-    file_time = _file_time()
-    by_file: list[ColumnElement[bool]] = [Photo.taken_at.is_(None)]
-    if after is not None:
-        by_camera.append(Photo.taken_at >= after)
-        by_file.append(file_time >= _nanoseconds(after))
-    if before is not None:
-        by_camera.append(Photo.taken_at < before)
-        by_file.append(file_time < _nanoseconds(before))
-    return or_(and_(*by_camera), and_(*by_file))
-
-
-def _file_time() -> Any:
-    """When a photo's oldest file was last written, in nanoseconds since 1970."""
-    return (
-        select(func.min(File.mtime_ns))
-        .where(File.photo_id == Photo.id, File.state.in_(_HERE))
-        .scalar_subquery()
-    )
-
-
-def _nanoseconds(moment: datetime) -> int:
-    """Since 1970, as a file's time is; years that no file time can name count as the nearest."""
-    near = min(max(moment, datetime(1678, 1, 1)), datetime(2262, 1, 1))
-    return int(near.timestamp()) * 1_000_000_000 + near.microsecond * 1000
-
-
-def _records(
-    connection: Connection, photos: ColumnElement[bool], files: ColumnElement[bool]
-) -> dict[int, PhotoRecord]:
-    """Id → photo for the photos and the files that meet the two conditions."""
+def _records(connection: sqlite3.Connection, photo_ids: Sequence[int]) -> dict[int, PhotoRecord]:
+    """Id → photo, of those that are known."""
+    asked = (listed(photo_ids),)
     held: dict[int, list[Path]] = {}
-    query = (
-        select(File.photo_id, File.path)
-        .where(files, File.state.in_(_HERE))
-        .order_by(File.state.desc(), File.path)  # "present" sorts after "offline"
-    )
-    for photo_id, path in connection.execute(query):
-        held.setdefault(photo_id or 0, []).append(path)
-    rows = connection.execute(select(*_FACTS).where(photos))
-    return {row.id: PhotoRecord(row.id, _facts(row), tuple(held.get(row.id, ()))) for row in rows}
+    for photo_id, path in connection.execute(_HOLDERS, asked):
+        held.setdefault(photo_id, []).append(bytes_path(path))
+    rows = connection.execute(_FACTS, asked)
+    return {row[0]: PhotoRecord(row[0], _facts(row), tuple(held.get(row[0], ()))) for row in rows}
 
 
-_FACTS = (
-    Photo.id,
-    Photo.hash,
-    Photo.size,
-    Photo.width,
-    Photo.height,
-    Photo.format,
-    Photo.taken_at,
-    Photo.camera,
-    Photo.latitude,
-    Photo.longitude,
-)
-
-
-def _facts(row: Any) -> PhotoFacts:
-    return PhotoFacts(
-        row.hash,
-        row.size,
-        row.width,
-        row.height,
-        row.format,
-        Metadata(row.taken_at, row.camera, row.latitude, row.longitude),
-    )
+def _facts(row: tuple[Any, ...]) -> PhotoFacts:
+    _, hash, size, width, height, format, taken_at, camera, latitude, longitude = row
+    metadata = Metadata(text_clock(taken_at), camera, latitude, longitude)
+    return PhotoFacts(hash, size, width, height, format, metadata)

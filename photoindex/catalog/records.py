@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from photoindex.photo import FileStamp, FileState, FoundFile, PhotoFacts, Source
-from photoindex.tagger import Analysis, Concept, Floats, Ids, LabelEmbeddings
+from photoindex.photo import FileStamp, FileState, FoundFile, PhotoFacts
+from photoindex.photo import PhotoRecord as PhotoRecord
+from photoindex.photo import PhotoTag as PhotoTag
+
+if TYPE_CHECKING:
+    from photoindex.tagger import Analysis, Concept, Floats, Ids, LabelEmbeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,6 @@ class FileFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoRecord:
-    """A photo and the files that hold it now: present ones first, then offline ones."""
-
-    id: int
-    facts: PhotoFacts
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class NewAnalysis:
     """One analysed photo on its way into the catalog.
 
@@ -102,22 +98,6 @@ class EmbeddingBlock:
     ids: Ids
     embeddings: Floats
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoTag:
-    """What one source says of one photo.
-
-    probability: 1 where a user or an import gave the tag, 0 where the user said it is not there;
-    threshold: what it is held against, None for user and imported tags.
-    """
-
-    name: str
-    name_zh: str | None
-    probability: float
-    threshold: float | None
-    source: Source
-    model_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,18 @@
-"""The tables. Changing one needs a script in migrations/versions and a new `REVISION`."""
+"""The tables, described. Changing one needs a script in migrations/versions and a new `REVISION`.
+
+Only migrations and tests import this: at run time the catalog speaks plain SQL (ADR 5), so that
+no search pays for importing SQLAlchemy. `REVISION` is in migrate.py.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import (
+    DDL,
     JSON,
+    BigInteger,
     CheckConstraint,
     Double,
     ForeignKey,
@@ -15,14 +20,10 @@ from sqlalchemy import (
     MetaData,
     String,
     UniqueConstraint,
+    event,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-from photoindex.catalog.columns import MomentColumn, PathColumn, UnsignedColumn
-
-REVISION = "0002"
-"""The newest script in migrations/versions: what a database of this version carries."""
 
 
 class Base(DeclarativeBase):
@@ -51,30 +52,31 @@ class Folder(Base):
     __tablename__ = "folders"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    path: Mapped[Path] = mapped_column(PathColumn, unique=True)
-    device: Mapped[int | None] = mapped_column(UnsignedColumn)
+    path: Mapped[bytes] = mapped_column(unique=True)
+    device: Mapped[int | None] = mapped_column(BigInteger)  # unsigned in signed: see columns.py
     online: Mapped[bool]
 
 
 class File(Base):
-    """Where a photo lies, or a file that could not be read."""
+    """Where a photo lies, or a file that could not be read; a folder is a range of the key."""
 
     __tablename__ = "files"
     __table_args__ = (
         Index(None, "photo_id", "state"),
+        Index("ix_files_failed", "path", sqlite_where=text("failure IS NOT NULL")),
         CheckConstraint("state IN ('present', 'offline', 'deleted')", name="state"),
+        {"sqlite_with_rowid": False},
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    path: Mapped[Path] = mapped_column(PathColumn, unique=True)
+    path: Mapped[bytes] = mapped_column(primary_key=True)  # as the file system gives it
     photo_id: Mapped[int | None] = mapped_column(_owner("photos.id"))
     size: Mapped[int]
     mtime_ns: Mapped[int]
-    inode: Mapped[int] = mapped_column(UnsignedColumn)
-    device: Mapped[int] = mapped_column(UnsignedColumn)
+    inode: Mapped[int] = mapped_column(BigInteger)
+    device: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(String)
     failure: Mapped[str | None]
-    deleted_at: Mapped[datetime | None] = mapped_column(MomentColumn)
+    deleted_at: Mapped[datetime | None]  # UTC
 
 
 class Photo(Base):
@@ -89,11 +91,11 @@ class Photo(Base):
     width: Mapped[int]
     height: Mapped[int]
     format: Mapped[str]
-    taken_at: Mapped[datetime | None] = mapped_column(index=True)  # the camera's clock, no zone
+    taken_at: Mapped[datetime | None]  # the camera's clock, no zone
     camera: Mapped[str | None]
     latitude: Mapped[float | None]
     longitude: Mapped[float | None]
-    added_at: Mapped[datetime] = mapped_column(MomentColumn)
+    added_at: Mapped[datetime]  # UTC
 
 
 class Model(Base):
@@ -128,7 +130,7 @@ class AnalysisRow(Base):
     photo_id: Mapped[int] = mapped_column(_owner("photos.id"))
     model_id: Mapped[int] = mapped_column(_owner("models.id"))
     embedding: Mapped[bytes]  # little-endian float32
-    analysed_at: Mapped[datetime] = mapped_column(MomentColumn)
+    analysed_at: Mapped[datetime]  # UTC
 
 
 class TokensRow(Base):
@@ -140,6 +142,16 @@ class TokensRow(Base):
     values: Mapped[bytes]  # int8
     scales: Mapped[bytes]  # little-endian float32, one a token
     width: Mapped[int]
+
+
+class AnalysisTags(Base):
+    """What an analysis says of tags, photo by photo: tag_postings has the same tag by tag."""
+
+    __tablename__ = "analysis_tags"
+
+    analysis_id: Mapped[int] = mapped_column(_owner("analyses.id"), primary_key=True)
+    tag_ids: Mapped[bytes]  # little-endian uint32
+    probabilities: Mapped[bytes]  # little-endian float64, in the same order
 
 
 class TagRow(Base):
@@ -175,7 +187,7 @@ class ConceptRow(Base):
     name_zh: Mapped[str | None] = mapped_column(index=True)
     threshold: Mapped[float]
     descriptions: Mapped[list[str]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(MomentColumn)
+    created_at: Mapped[datetime]  # UTC
 
 
 class ConceptEmbedding(Base):
@@ -202,50 +214,75 @@ class Unscored(Base):
 
 
 class PhotoTagRow(Base):
-    """What one source says of one photo and one tag."""
+    """What the user or an import says of one photo and one tag: 1, or 0 where it was taken away."""
 
     __tablename__ = "photo_tags"
     __table_args__ = (
-        UniqueConstraint("photo_id", "tag_id", "source", "model_id"),
-        # NULLs differ from each other in the constraint above.
-        Index(
-            "uq_photo_tags_by_people",
-            "photo_id",
-            "tag_id",
-            "source",
-            unique=True,
-            sqlite_where=text("model_id IS NULL"),
-        ),
-        Index(
-            "ix_photo_tags_rejected",
-            "tag_id",
-            "photo_id",
-            sqlite_where=text("source = 'user' AND probability = 0"),
-        ),
-        CheckConstraint("source IN ('model', 'concept', 'user', 'imported')", name="source"),
+        Index(None, "tag_id", "probability"),
+        CheckConstraint("source IN ('user', 'imported')", name="source"),
         CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
-        CheckConstraint(
-            "(model_id IS NULL) = (source IN ('user', 'imported'))", name="figures_name_their_model"
-        ),
+        {"sqlite_with_rowid": False},
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    photo_id: Mapped[int] = mapped_column(_owner("photos.id"))
-    tag_id: Mapped[int] = mapped_column(_owner("tags.id"))
-    source: Mapped[str] = mapped_column(String)
-    model_id: Mapped[int | None] = mapped_column(_owner("models.id"))
+    photo_id: Mapped[int] = mapped_column(_owner("photos.id"), primary_key=True)
+    tag_id: Mapped[int] = mapped_column(_owner("tags.id"), primary_key=True)
+    source: Mapped[str] = mapped_column(String, primary_key=True)
     probability: Mapped[float]
 
 
-# Answers "which photos show this tag" from the index alone.
-Index(
-    "ix_photo_tags_tag_id_probability",
-    PhotoTagRow.tag_id,
-    PhotoTagRow.probability.desc(),
-    PhotoTagRow.photo_id,
-    PhotoTagRow.source,
-    PhotoTagRow.model_id,
-)
+class Postings(Base):
+    """The photos of one chunk on which a model or a concept says something of a tag.
+
+    See postings.py: offsets are ascending little-endian uint16, probabilities float32. No key of
+    another table is referred to: to delete a tag would read the whole table.
+    """
+
+    __tablename__ = "tag_postings"
+    __table_args__ = (
+        CheckConstraint("source IN ('model', 'concept')", name="source"),
+        {"sqlite_with_rowid": False},
+    )
+
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    tag_id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(String, primary_key=True)
+    model_id: Mapped[int] = mapped_column(primary_key=True)
+    offsets: Mapped[bytes]
+    probabilities: Mapped[bytes]
+
+
+class AnalysedChunk(Base):
+    """Which photos of a chunk a model has analysed, one bit each."""
+
+    __tablename__ = "analysed_chunks"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    model_id: Mapped[int] = mapped_column(_owner("models.id"), primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    photos: Mapped[bytes]
+
+
+class PhotoChunk(Base):
+    """Which photos of a chunk some file holds, and their times: see moments.py."""
+
+    __tablename__ = "photo_chunks"
+
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    live: Mapped[bytes]  # one bit each
+    taken: Mapped[bytes]  # little-endian int64 each
+    written: Mapped[bytes]  # little-endian int64 each
+
+
+class TouchedPhoto(Base):
+    """A photo whose entry in photo_chunks is due; the triggers below see every cause.
+
+    Empty between transactions. A photo may be in it twice.
+    """
+
+    __tablename__ = "touched_photos"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    photo_id: Mapped[int]
 
 
 class Setting(Base):
@@ -255,3 +292,26 @@ class Setting(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str]
+
+
+_TRIGGERS = (
+    """CREATE TRIGGER photo_added AFTER INSERT ON photos
+    BEGIN INSERT INTO touched_photos (photo_id) VALUES (new.id); END""",
+    """CREATE TRIGGER photo_taken AFTER UPDATE OF taken_at ON photos
+    WHEN old.taken_at IS NOT new.taken_at
+    BEGIN INSERT INTO touched_photos (photo_id) VALUES (new.id); END""",
+    """CREATE TRIGGER photo_forgotten AFTER DELETE ON photos
+    BEGIN INSERT INTO touched_photos (photo_id) VALUES (old.id); END""",
+    """CREATE TRIGGER file_added AFTER INSERT ON files WHEN new.photo_id IS NOT NULL
+    BEGIN INSERT INTO touched_photos (photo_id) VALUES (new.photo_id); END""",
+    """CREATE TRIGGER file_changed AFTER UPDATE OF photo_id, mtime_ns, state ON files
+    WHEN old.photo_id IS NOT new.photo_id OR old.mtime_ns <> new.mtime_ns
+    OR (old.state = 'deleted') <> (new.state = 'deleted')
+    BEGIN INSERT INTO touched_photos (photo_id)
+    SELECT old.photo_id WHERE old.photo_id IS NOT NULL
+    UNION SELECT new.photo_id WHERE new.photo_id IS NOT NULL; END""",
+    """CREATE TRIGGER file_forgotten AFTER DELETE ON files WHEN old.photo_id IS NOT NULL
+    BEGIN INSERT INTO touched_photos (photo_id) VALUES (old.photo_id); END""",
+)
+for _statement in _TRIGGERS:
+    event.listen(Base.metadata, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]

@@ -1,187 +1,234 @@
-"""The rule of which tags a photo shows, and how it is asked of the database.
+"""The rule of which tags a photo shows, over the whole library at once.
 
 A user's word decides: what the user gave is shown, what the user took away is not, whatever else
 says it. Imported tags are shown. What a model says is shown from the threshold in its vocabulary
 on, what a concept says from the concept's threshold on. Figures of a model that is not the active
 one count only for photos that the active one has not analysed.
+
+figures.py applies the same rule to few photos with all their tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, cast
+import functools
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    exists,
-    literal,
-    literal_column,
-    null,
-    or_,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy.orm import aliased
-from sqlalchemy.sql.selectable import Subquery
+import numpy as np
 
-from photoindex.catalog.ids import among
-from photoindex.catalog.schema import (
-    AnalysisRow,
-    ConceptRow,
-    File,
-    Photo,
-    PhotoTagRow,
-    VocabularyEntry,
-)
-from photoindex.photo import FileState, Source
-from photoindex.tagger import AnyIds
+from photoindex.catalog import moments
+from photoindex.catalog.chunks import CHUNK, Flags, analysed, extent, spans
+from photoindex.catalog.models import active_model
+from photoindex.catalog.postings import ChunkTags, TagPhotos, by_chunk, photos_of
+from photoindex.photo import Source
+from photoindex.tagger import Floats, Ids
 
-_BY_PEOPLE = (Source.USER, Source.IMPORTED)
+_PEOPLE = """
+    SELECT source, probability, photo_id FROM photo_tags WHERE tag_id = ?"""
+_EVERYBODY = "SELECT photo_id, tag_id, probability > 0 FROM photo_tags ORDER BY photo_id"
+_LAST_TAG = "SELECT max(id) FROM tags"
+_VOCABULARY = "SELECT model_id, threshold FROM vocabulary WHERE tag_id = ?"
+_CONCEPT = "SELECT threshold FROM concepts WHERE tag_id = ?"
+_VOCABULARIES = "SELECT tag_id, model_id, threshold FROM vocabulary"
+_CONCEPTS = "SELECT tag_id, threshold FROM concepts"
+
+_Key = tuple[Source, int | None]  # a concept has one threshold, whatever the model
+_Word = tuple[str, float, int]  # source, probability, photo: what people say of a tag
+_Pairs = tuple[Ids, Ids]  # tags and offsets in a chunk, in parallel
+_NO_WORDS = np.empty((0, 3), dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowing:
-    """Which figures to look at: of some tags, of some photos, None for all."""
+class Shown:
+    """Which photos show which tags, in one transaction.
 
-    tags: tuple[int, ...] | None = None
-    photos: AnyIds | None = None
+    min_probability: 0..1, in place of the tags' own thresholds.
+    """
 
-    def leading(self, column: Any) -> Any:
-        """`column` of a table of tags, made to lead the search unless photos are given.
+    def __init__(
+        self, connection: sqlite3.Connection, min_probability: float | None = None
+    ) -> None:
+        self._connection = connection
+        self._min_probability = min_probability
+        self._active = active_model(connection)
+        self.size = extent(connection)
 
-        SQLite then reads, for each tag, the range of the index on tags that its threshold
-        leaves, where it would go through the whole of it: no index serves the sum.
+    def any_of(self, tag_ids: Iterable[int]) -> Flags:
+        """(size,) bool: which photos show any of some tags."""
+        flags = np.zeros(self.size, dtype=bool)
+        for tag_id in tag_ids:
+            flags |= self._showing(
+                photos_of(self._connection, tag_id),
+                self._connection.execute(_PEOPLE, (tag_id,)),
+                self._thresholds(tag_id),
+            )
+        return flags
+
+    def by_concept(self, tag_id: int) -> Flags:
+        """(size,) bool: which photos show what a concept itself says."""
+        parts = (
+            part for part in photos_of(self._connection, tag_id) if part.source is Source.CONCEPT
+        )
+        taken = (
+            word for word in self._connection.execute(_PEOPLE, (tag_id,)) if _is_rejected(word)
+        )
+        return self._showing(parts, taken, self._thresholds(tag_id))
+
+    def probability(self, tag_id: int) -> Floats:
+        """(size,) float32: how probable a tag is on every photo, thresholds aside.
+
+        0 where nothing is stored or the user took the tag away, 1 where people gave it.
         """
-        return column + 0 if self.photos is None else column
+        table = np.zeros(self.size, dtype=np.float32)
+        thresholds = self._thresholds(tag_id)
+        for part in photos_of(self._connection, tag_id):
+            if _key(part.source, part.model_id) in thresholds:
+                counts = self._counts(part)
+                ids = part.photo_ids if counts is None else part.photo_ids[counts]
+                values = part.probabilities if counts is None else part.probabilities[counts]
+                table[ids] = np.maximum(table[ids], values)
+        for word in sorted(self._connection.execute(_PEOPLE, (tag_id,)), key=_is_rejected):
+            table[word[2]] = word[1]
+        return table
 
-    def conditions(self, tag_id: Any) -> list[ColumnElement[bool]]:
-        """tag_id: the column to look for tags in."""
-        found: list[ColumnElement[bool]] = []
-        if self.tags is not None:
-            found.append(among(tag_id, self.tags))
-        if self.photos is not None:
-            found.append(among(PhotoTagRow.photo_id, self.photos))
+    def counts(self) -> Mapping[int, int]:
+        """Tag id → how many photos show it, of those that some file holds; none with zero.
+
+        Chunk by chunk, with no more in memory than what is said of one.
+        """
+        (most,) = self._connection.execute(_LAST_TAG).fetchone()
+        totals = np.zeros((most or 0) + 1, dtype=np.int64)
+        words = self._words_by_chunk()
+        thresholds = self._all_thresholds()
+        for part in by_chunk(self._connection):
+            tags, offsets = self._pairs(part, thresholds)
+            said = words.pop(part.chunk, _NO_WORDS)
+            several = _met_again([tag for tag, _, _ in part.keys])
+            odd = np.isin(tags, np.union1d(several, said[:, 0]))
+            totals += np.bincount(tags[~odd], minlength=len(totals))
+            totals += _counted_once(tags[odd], offsets[odd], said, len(totals))
+        for said in words.values():
+            nothing = np.empty(0, dtype=np.int64)
+            totals += _counted_once(nothing, nothing, said, len(totals))
+        return {tag: int(totals[tag]) for tag in np.flatnonzero(totals).tolist()}
+
+    def _pairs(self, part: ChunkTags, thresholds: Mapping[int, dict[_Key, float]]) -> _Pairs:
+        """What is shown in a chunk by figures alone, on photos that some file holds."""
+        nowhere: dict[_Key, float] = {}
+        needed = np.array(
+            [
+                thresholds.get(tag, nowhere).get(_key(source, model), np.inf)
+                for tag, source, model in part.keys
+            ],
+            dtype=np.float32,
+        )
+        shown = part.probabilities >= np.repeat(needed, part.counts)
+        here = slice(part.chunk * CHUNK, (part.chunk + 1) * CHUNK)
+        shown &= self._live[here][part.offsets]
+        if self._active is not None:
+            own = np.array([model == self._active for _, _, model in part.keys])
+            if not own.all():
+                shown &= np.repeat(own, part.counts) | ~self._analysed[here][part.offsets]
+        tags = np.repeat(np.array([tag for tag, _, _ in part.keys]), part.counts)
+        return tags[shown], part.offsets[shown]
+
+    def _words_by_chunk(self) -> dict[int, Ids]:
+        """Chunk → (n, 3) int64: tag, offset and 1 or 0 for what people say of live photos."""
+        rows = np.array(self._connection.execute(_EVERYBODY).fetchall(), dtype=np.int64)
+        rows = rows.reshape(-1, 3)
+        rows = rows[self._live[rows[:, 0]]]  # by photo
+        return {
+            chunk: np.stack([rows[at, 1], rows[at, 0] % CHUNK, rows[at, 2]], axis=1)
+            for chunk, at in spans(rows[:, 0])
+        }
+
+    def _showing(
+        self,
+        parts: Iterable[TagPhotos],
+        words: Iterable[_Word],
+        thresholds: Mapping[_Key, float],
+    ) -> Flags:
+        """(size,) bool: which photos show one tag, by its figures and by people's words."""
+        flags = np.zeros(self.size, dtype=bool)
+        for part in parts:
+            flags[self._passing(part, thresholds)] = True
+        for word in sorted(words, key=_is_rejected):
+            flags[word[2]] = word[1] > 0
+        return flags
+
+    def _passing(self, part: TagPhotos, thresholds: Mapping[_Key, float]) -> Ids:
+        """The photos on which a figure counts and reaches its threshold."""
+        threshold = thresholds.get(_key(part.source, part.model_id))
+        if threshold is None:
+            return np.empty(0, dtype=np.int64)
+        shown = reaches(part.probabilities, threshold)
+        counts = self._counts(part)
+        return np.asarray(part.photo_ids[shown if counts is None else shown & counts])
+
+    def _counts(self, part: TagPhotos) -> Flags | None:
+        """On which photos a figure counts, as the active model has not seen them; None: all."""
+        if self._active is None or part.model_id == self._active:
+            return None
+        return np.asarray(~self._analysed[part.photo_ids])
+
+    def _thresholds(self, tag_id: int) -> dict[_Key, float]:
+        found: dict[_Key, float] = {}
+        for model, threshold in self._connection.execute(_VOCABULARY, (tag_id,)):
+            found[Source.MODEL, model] = self._threshold(threshold)
+        for (threshold,) in self._connection.execute(_CONCEPT, (tag_id,)):
+            found[Source.CONCEPT, None] = self._threshold(threshold)
         return found
 
+    def _all_thresholds(self) -> Mapping[int, dict[_Key, float]]:
+        found: dict[int, dict[_Key, float]] = {}
+        for tag_id, model, threshold in self._connection.execute(_VOCABULARIES):
+            found.setdefault(tag_id, {})[Source.MODEL, model] = self._threshold(threshold)
+        for tag_id, threshold in self._connection.execute(_CONCEPTS):
+            found.setdefault(tag_id, {})[Source.CONCEPT, None] = self._threshold(threshold)
+        return found
 
-def figures(
-    narrowing: Narrowing,
-    active: int | None,
-    *,
-    min_probability: float | None = None,
-    hidden: bool = False,
-    sources: Iterable[Source] = tuple(Source),
-) -> Subquery:
-    """Rows (photo_id, tag_id, probability, source, model_id, threshold) that are shown.
+    def _threshold(self, own: float) -> float:
+        return own if self._min_probability is None else self._min_probability
 
-    active: the active model's row; min_probability: in place of the thresholds;
-    hidden: all that is stored instead, whether shown or not.
+    @functools.cached_property
+    def _analysed(self) -> Flags:
+        return analysed(self._connection, self._active, self.size)
+
+    @functools.cached_property
+    def _live(self) -> Flags:
+        return moments.live(self._connection, self.size)
+
+
+def reaches(probabilities: Any, threshold: float) -> Any:
+    """Whether probabilities (a number, or (n,) float32) are at or over a threshold.
+
+    As float32, in which models compute: 0.7 reaches 0.7 however either was stored.
     """
-    wanted = set(sources)
-    arms = []
-    if Source.MODEL in wanted:
-        arms.append(_by_model(narrowing, min_probability, hidden))
-    if Source.CONCEPT in wanted:
-        arms.append(_by_concept(narrowing, min_probability, hidden))
-    arms = [arm if hidden else arm.where(_current(active)) for arm in arms]
-    if people := [source for source in _BY_PEOPLE if source in wanted]:
-        arms.append(_by_people(narrowing, people, hidden))
-    if not hidden:
-        arms = [arm.where(_not_rejected()) for arm in arms]
-    return union_all(*arms).subquery("figures")
+    return np.asarray(probabilities, dtype=np.float32) >= np.float32(threshold)
 
 
-def live(photo_id: Any) -> ColumnElement[bool]:
-    """Whether some file holds the photo now, if only on a disk that is not mounted."""
-    return exists().where(
-        File.photo_id == photo_id, File.state.in_((FileState.PRESENT, FileState.OFFLINE))
-    )
+def _key(source: Source, model: int) -> _Key:
+    return source, model if source is Source.MODEL else None
 
 
-def held(photo_id: Any) -> ColumnElement[bool]:
-    """The same as `live` where many photos are looked at: the few that are not are listed once."""
-    return cast(ColumnElement[bool], photo_id.not_in(select(Photo.id).where(~live(Photo.id))))
+def _is_rejected(word: _Word) -> bool:
+    """Whether the user took the tag away, which goes over whatever else people say."""
+    return word[1] == 0
 
 
-def _columns(tag_id: Any, threshold: Any) -> tuple[Any, ...]:
-    return (
-        PhotoTagRow.photo_id,
-        tag_id.label("tag_id"),
-        PhotoTagRow.probability,
-        PhotoTagRow.source,
-        PhotoTagRow.model_id,
-        threshold.label("threshold"),
-    )
+def _met_again(tags: Sequence[int]) -> Ids:
+    """Which of ascending tags come more than once: several sources speak of them."""
+    ascending = np.array(tags, dtype=np.int64)
+    return np.asarray(ascending[1:][ascending[1:] == ascending[:-1]])
 
 
-def _passes(threshold: Any, min_probability: float | None, hidden: bool) -> ColumnElement[bool]:
-    if hidden:
-        return true()
-    return PhotoTagRow.probability >= (
-        threshold if min_probability is None else literal(min_probability)
-    )
+def _counted_once(tags: Ids, offsets: Ids, words: Ids, most: int) -> Ids:
+    """(most,) int64: how many photos of a chunk show each tag, whoever says so.
 
-
-def _by_model(narrowing: Narrowing, min_probability: float | None, hidden: bool) -> Select[Any]:
-    return (
-        select(*_columns(VocabularyEntry.tag_id, VocabularyEntry.threshold))
-        .select_from(VocabularyEntry)
-        .join(
-            PhotoTagRow,
-            and_(
-                PhotoTagRow.tag_id == narrowing.leading(VocabularyEntry.tag_id),
-                PhotoTagRow.model_id == narrowing.leading(VocabularyEntry.model_id),
-                PhotoTagRow.source == Source.MODEL,
-                _passes(VocabularyEntry.threshold, min_probability, hidden),
-            ),
-        )
-        .where(*narrowing.conditions(VocabularyEntry.tag_id))
-    )
-
-
-def _by_concept(narrowing: Narrowing, min_probability: float | None, hidden: bool) -> Select[Any]:
-    return (
-        select(*_columns(ConceptRow.tag_id, ConceptRow.threshold))
-        .select_from(ConceptRow)
-        .join(
-            PhotoTagRow,
-            and_(
-                PhotoTagRow.tag_id == narrowing.leading(ConceptRow.tag_id),
-                PhotoTagRow.source == Source.CONCEPT,
-                _passes(ConceptRow.threshold, min_probability, hidden),
-            ),
-        )
-        .where(*narrowing.conditions(ConceptRow.tag_id))
-    )
-
-
-def _by_people(narrowing: Narrowing, sources: list[Source], hidden: bool) -> Select[Any]:
-    return select(*_columns(PhotoTagRow.tag_id, null())).where(
-        *narrowing.conditions(PhotoTagRow.tag_id),
-        PhotoTagRow.source.in_(sources),
-        true() if hidden else PhotoTagRow.probability > 0,
-    )
-
-
-def _current(active: int | None) -> ColumnElement[bool]:
-    if active is None:
-        return true()
-    analysed = exists().where(
-        AnalysisRow.photo_id == PhotoTagRow.photo_id, AnalysisRow.model_id == active
-    )
-    return or_(PhotoTagRow.model_id == active, ~analysed)
-
-
-def _not_rejected() -> ColumnElement[bool]:
-    rejected = aliased(PhotoTagRow)
-    return ~exists().where(
-        rejected.tag_id == PhotoTagRow.tag_id,
-        rejected.photo_id == PhotoTagRow.photo_id,
-        # Spelt out as in the partial index, else SQLite does not use it.
-        rejected.source == literal_column("'user'"),
-        rejected.probability == literal_column("0"),
-    )
+    tags, offsets: what figures show; words: what people say, as `_words_by_chunk` has it.
+    """
+    tag, offset, given = words.T
+    said = tag * CHUNK + offset
+    pairs = np.union1d(tags * CHUNK + offsets, said[given == 1])
+    kept = np.setdiff1d(pairs, said[given == 0], assume_unique=True)
+    return np.bincount(kept // CHUNK, minlength=most)

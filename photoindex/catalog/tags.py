@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
+import sqlite3
 from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Connection, delete, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from photoindex.catalog.database import Database
-from photoindex.catalog.ids import among, as_ids, as_list
-from photoindex.catalog.models import active_model, need_tag
+from photoindex.catalog.figures import said_of, shown_on
+from photoindex.catalog.ids import AMONG, as_list, listed
+from photoindex.catalog.models import need_tag
 from photoindex.catalog.records import PhotoTag, TagCount, TagRecord
-from photoindex.catalog.schema import ConceptRow, Model, Photo, PhotoTagRow, TagRow
-from photoindex.catalog.shown import Narrowing, figures, held
+from photoindex.catalog.shown import Shown
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import Source
 from photoindex.tagger import AnyIds
 
 _RANK = {Source.USER: 0, Source.IMPORTED: 1, Source.MODEL: 2, Source.CONCEPT: 2}
+
+_TAG = "SELECT id FROM tags WHERE name = ?"
+_NAMES = f"""
+    SELECT tags.id, tags.name, tags.name_zh, concepts.name_zh
+    FROM tags LEFT JOIN concepts ON concepts.tag_id = tags.id WHERE tags.id {AMONG}"""
+_RECORDS = """
+    SELECT tags.id, tags.name, coalesce(tags.name_zh, concepts.name_zh)
+    FROM tags LEFT JOIN concepts ON concepts.tag_id = tags.id"""
+_FIND = f"""{_RECORDS}
+    WHERE tags.id IN (
+        SELECT id FROM tags WHERE name = :word
+        UNION SELECT id FROM tags WHERE name_zh = :word
+        UNION SELECT tag_id FROM concepts WHERE name_zh = :word
+    )
+    ORDER BY tags.name"""
+_MODELS = "SELECT id, model_id FROM models"
+_KNOWN = f"SELECT id FROM photos WHERE id {AMONG}"
+_TAKE_BACK = f"""
+    DELETE FROM photo_tags WHERE tag_id = ? AND source = ? AND photo_id {AMONG}"""
+_SAY = """
+    INSERT INTO photo_tags (photo_id, tag_id, source, probability) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET probability = excluded.probability"""
 
 
 class Tags:
@@ -49,15 +67,12 @@ class Tags:
         """
         asked = as_list(photo_ids)
         with self._database.write() as connection:
-            tag_id = connection.execute(
-                select(TagRow.id).where(TagRow.name == name.strip())
-            ).scalar_one_or_none()
-            if tag_id is None:
+            row = connection.execute(_TAG, (name.strip(),)).fetchone()
+            if row is None:
                 raise NothingFound(f'no photo has a tag "{name}"')
-            here = (PhotoTagRow.tag_id == tag_id, among(PhotoTagRow.photo_id, asked))
-            connection.execute(delete(PhotoTagRow).where(*here, PhotoTagRow.source == Source.USER))
-            said = as_ids(connection.execute(select(PhotoTagRow.photo_id).where(*here).distinct()))
-            _say(connection, as_list(said), tag_id, Source.USER, 0.0)
+            connection.execute(_TAKE_BACK, (row[0], Source.USER, listed(asked)))
+            said = {one.photo_id for one in said_of(connection, asked) if one.tag_id == row[0]}
+            _say(connection, sorted(said), row[0], Source.USER, 0.0)
 
     def of(self, photo_ids: AnyIds, everything: bool = False) -> dict[int, tuple[PhotoTag, ...]]:
         """The tags that photos show: the people's first, then the most probable, a name once.
@@ -67,124 +82,56 @@ class Tags:
         """
         found: dict[int, list[PhotoTag]] = {photo_id: [] for photo_id in as_list(photo_ids)}
         with self._database.read() as connection:
-            rows = figures(
-                Narrowing(photos=list(found)), active_model(connection), hidden=everything
-            ).c
-            query = (
-                select(
-                    rows.photo_id,
-                    TagRow.name,
-                    _chinese(rows.source),
-                    rows.probability,
-                    rows.threshold,
-                    rows.source,
-                    Model.model_id,
+            said = (said_of if everything else shown_on)(connection, list(found))
+            models = dict(connection.execute(_MODELS))
+            named = listed({one.tag_id for one in said})
+            names = {tag_id: rest for tag_id, *rest in connection.execute(_NAMES, (named,))}
+        for one in said:
+            name, *chinese = names[one.tag_id]
+            if one.source is Source.CONCEPT:
+                chinese.reverse()  # a concept's own name comes first for what the concept says
+            found[one.photo_id].append(
+                PhotoTag(
+                    name,
+                    next((word for word in chinese if word is not None), None),
+                    one.probability,
+                    one.threshold,
+                    one.source,
+                    None if one.model is None else models[one.model],
                 )
-                .join(TagRow, TagRow.id == rows.tag_id)
-                .outerjoin(ConceptRow, ConceptRow.tag_id == rows.tag_id)
-                .outerjoin(Model, Model.id == rows.model_id)
             )
-            for (
-                photo_id,
-                name,
-                name_zh,
-                probability,
-                threshold,
-                source,
-                model,
-            ) in connection.execute(query):
-                found[photo_id].append(
-                    PhotoTag(name, name_zh, probability, threshold, Source(source), model)
-                )
         return {photo_id: _ordered(tags, once=not everything) for photo_id, tags in found.items()}
 
     def counts(self, limit: int | None = None) -> tuple[TagCount, ...]:
         """How many photos show each tag, whoever says so; the most frequent first."""
         with self._database.read() as connection:
-            photos = _count(connection)
-            named = (
-                select(TagRow.id, TagRow.name, _chinese(None))
-                .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
-                .where(among(TagRow.id, photos))
-            )
+            photos = Shown(connection).counts()
             counts = [
-                TagCount(TagRecord(*tag), photos[tag.id]) for tag in connection.execute(named)
+                TagCount(TagRecord(*tag), photos[tag[0]])
+                for tag in connection.execute(_RECORDS)
+                if tag[0] in photos
             ]
         counts.sort(key=lambda count: (-count.photos, count.tag.name.lower()))
         return tuple(counts[:limit])
 
     def find(self, word: str) -> tuple[TagRecord, ...]:
         """The tags that a word names: one by its English name, several by a Chinese one."""
-        named = or_(
-            TagRow.name == word,
-            TagRow.name_zh == word,
-            ConceptRow.name_zh == word,
-        )
-        return self._records(named)
+        with self._database.read() as connection:
+            return tuple(TagRecord(*row) for row in connection.execute(_FIND, {"word": word}))
 
     def similar(self, word: str, limit: int = 5) -> tuple[TagRecord, ...]:
         """Tags whose names are spelt much like a word, the closest first."""
+        import difflib  # for words that are no tags alone
+
+        with self._database.read() as connection:
+            rows = connection.execute(f"{_RECORDS} ORDER BY tags.name").fetchall()
         by_name: dict[str, TagRecord] = {}
-        for tag in self._records(None):
+        for tag in (TagRecord(*row) for row in rows):
             by_name.setdefault(tag.name.lower(), tag)
             if tag.name_zh:
                 by_name.setdefault(tag.name_zh, tag)
         close = difflib.get_close_matches(word.lower(), by_name, n=limit)
         return tuple({by_name[name].id: by_name[name] for name in close}.values())
-
-    def _records(self, condition: Any) -> tuple[TagRecord, ...]:
-        query = (
-            select(TagRow.id, TagRow.name, _chinese(None))
-            .outerjoin(ConceptRow, ConceptRow.tag_id == TagRow.id)
-            .order_by(TagRow.name)
-        )
-        if condition is not None:
-            query = query.where(condition)
-        with self._database.read() as connection:
-            return tuple(TagRecord(*row) for row in connection.execute(query))
-
-
-def _count(connection: Connection) -> dict[int, int]:
-    """Tag id → how many photos show it.
-
-    Each group of sources is counted straight from the index on tags; tags of several groups are
-    counted again, so that a photo counts once.
-    """
-    active = active_model(connection)
-    photos: dict[int, int] = {}
-    groups = ((Source.MODEL,), (Source.CONCEPT,), (Source.USER, Source.IMPORTED))
-    several: set[int] = set()
-    for group in groups:
-        counted = _counted(connection, Narrowing(), active, group)
-        several |= counted.keys() & photos.keys()
-        photos |= counted
-    if several:
-        photos |= _counted(connection, Narrowing(tuple(several)), active, tuple(Source))
-    return photos
-
-
-def _counted(
-    connection: Connection, narrowing: Narrowing, active: int | None, sources: Sequence[Source]
-) -> dict[int, int]:
-    rows = figures(narrowing, active, sources=sources).c
-    query = (
-        select(rows.tag_id, func.count(rows.photo_id.distinct()))
-        .where(held(rows.photo_id))
-        .group_by(rows.tag_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def _chinese(source: Any) -> Any:
-    """A tag's Chinese name; a concept's own one comes first for what the concept says."""
-    vocabulary, concept = TagRow.name_zh, ConceptRow.name_zh
-    if source is None:
-        return func.coalesce(vocabulary, concept)
-    return func.iif(
-        source == Source.CONCEPT,
-        func.coalesce(concept, vocabulary),
-        func.coalesce(vocabulary, concept),
-    )
 
 
 def _ordered(tags: Sequence[PhotoTag], *, once: bool) -> tuple[PhotoTag, ...]:
@@ -197,41 +144,18 @@ def _ordered(tags: Sequence[PhotoTag], *, once: bool) -> tuple[PhotoTag, ...]:
     return tuple(first.values())
 
 
-def _need_photos(connection: Connection, photo_ids: Sequence[int]) -> None:
-    known = set(
-        as_list(as_ids(connection.execute(select(Photo.id).where(among(Photo.id, photo_ids)))))
-    )
+def _need_photos(connection: sqlite3.Connection, photo_ids: Sequence[int]) -> None:
+    known = {row[0] for row in connection.execute(_KNOWN, (listed(photo_ids),))}
     if missing := [photo_id for photo_id in photo_ids if photo_id not in known]:
         raise NothingFound(f"no photo has the number {missing[0]}")
 
 
 def _say(
-    connection: Connection,
+    connection: sqlite3.Connection,
     photo_ids: Sequence[int],
     tag_id: int,
     source: Source,
     probability: float,
 ) -> None:
     """Write what people say; a user's word replaces the one before."""
-    if not photo_ids:
-        return
-    connection.execute(
-        delete(PhotoTagRow).where(
-            PhotoTagRow.tag_id == tag_id,
-            PhotoTagRow.source == source,
-            among(PhotoTagRow.photo_id, photo_ids),
-        )
-    )
-    connection.execute(
-        insert(PhotoTagRow),
-        [
-            {
-                "photo_id": photo_id,
-                "tag_id": tag_id,
-                "source": source,
-                "model_id": None,
-                "probability": probability,
-            }
-            for photo_id in dict.fromkeys(photo_ids)
-        ],
-    )
+    connection.executemany(_SAY, [(one, tag_id, source, probability) for one in photo_ids])

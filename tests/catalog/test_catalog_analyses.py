@@ -15,7 +15,7 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.tokens import pack_tokens, unpack_tokens
 from photoindex.errors import LibraryError, NothingFound
 from photoindex.photo import Source
-from photoindex.tagger import Analysis, ImageTokens, StoredPhoto, Tag, TagName
+from photoindex.tagger import Analysis, ImageTokens, StoredPhoto, StoredPhotos, Tag, TagName
 
 OTHER = "other-1"
 
@@ -49,12 +49,12 @@ def test_what_is_recorded_comes_back_exactly(catalog: Catalog) -> None:
     for photo_ids, stored in catalog.analyses.stored(MODEL):
         assert len(photo_ids) == len(stored) <= 256
         seen.extend(photo_ids.tolist())
-        for photo_id, one in zip(photo_ids, stored, strict=True):
-            expected = items[ids.index(int(photo_id))].analysis.stored
-            assert np.array_equal(one.embedding, expected.embedding)
-            assert one.tokens is not None and expected.tokens is not None
-            assert np.array_equal(one.tokens.values, expected.tokens.values)
-            assert np.array_equal(one.tokens.scales, expected.tokens.scales)
+        recorded = [items[ids.index(photo_id)].analysis.stored for photo_id in photo_ids.tolist()]
+        expected = StoredPhotos.of(recorded)
+        assert np.array_equal(stored.embeddings, expected.embeddings)
+        assert stored.tokens is not None and expected.tokens is not None
+        assert np.array_equal(stored.tokens.values, expected.tokens.values)
+        assert np.array_equal(stored.tokens.scales, expected.tokens.scales)
     assert seen == ids
 
 
@@ -180,8 +180,8 @@ def test_a_tagger_without_tokens_is_fine(catalog: Catalog) -> None:
     item = analysed("one", "/1")
     bare = replace(item, analysis=Analysis((), StoredPhoto(item.analysis.stored.embedding, None)))
     catalog.analyses.record([bare], MODEL)
-    ((_, (stored,)),) = catalog.analyses.stored(MODEL)
-    assert stored.tokens is None
+    ((_, stored),) = catalog.analyses.stored(MODEL)
+    assert len(stored) == 1 and stored.tokens is None
     assert catalog.status().token_bytes == 0
 
 

@@ -20,7 +20,9 @@ from photoindex.catalog import migrate
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.database import Database
 from photoindex.catalog.journal import network_file_system
-from photoindex.catalog.schema import REVISION, Base
+from photoindex.catalog.migrate import REVISION
+from photoindex.catalog.schema import Base
+from photoindex.catalog.scripts import engine_over
 from photoindex.errors import LibraryError
 
 
@@ -28,7 +30,7 @@ def differences(database: Database) -> list[object]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    with database.read() as connection:
+    with engine_over(database.connect()).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, Base.metadata))
 
@@ -62,7 +64,7 @@ def test_the_newest_script_is_the_revision_of_the_models() -> None:
 def test_migrations_make_exactly_what_the_models_say(database: Database, tmp_path: Path) -> None:
     migrate.upgrade(database)
     direct = Database(tmp_path / "direct.db")
-    Base.metadata.create_all(direct.engine)
+    Base.metadata.create_all(engine_over(direct.connect()))
     migrated = schema_of(database.path)
     del migrated["alembic_version"]
     assert migrated == schema_of(direct.path)
@@ -81,7 +83,7 @@ def test_a_library_of_the_first_revision_is_upgraded_with_its_data(path: Path) -
             "INSERT INTO photo_tags (photo_id, tag_id, source, probability)"
             " VALUES (5, 1, 'user', 1), (5, 2, 'user', 0)",
         ):
-            connection.exec_driver_sql(statement)
+            connection.execute(statement)
     old.close()
     with Catalog.open(path) as catalog:
         photo = catalog.photos.at(Path("/p/1"))
@@ -190,10 +192,10 @@ def test_a_full_disk_says_what_to_do(path: Path) -> None:
     with Catalog.open(path) as catalog:
         database = catalog._database
         with database.read() as connection:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
         with pytest.raises(LibraryError, match="free some space"), database.write() as connection:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            connection.exec_driver_sql("INSERT INTO settings VALUES ('a', zeroblob(1000000))")
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+            connection.execute("INSERT INTO settings VALUES ('a', zeroblob(1000000))")
 
 
 def test_a_network_file_system_is_told_from_the_mount_table(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ def test_on_a_network_file_system_the_log_is_a_rollback_journal(
     with caplog.at_level(logging.WARNING), Catalog.open(path) as catalog:
         catalog.set_setting("a", "b")
         with catalog._database.read() as connection:
-            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     assert mode == "delete" and "nfs4" in caplog.text and "local disk" in caplog.text
 
 
