@@ -81,6 +81,25 @@ def parse(text: str) -> Query:
     )
 
 
+def with_absolute_folders(text: str) -> str | None:
+    """The same query, to be parsed by a process with another working directory or home.
+
+    None where a folder's absolute path cannot be written in a query.
+    """
+    parts: list[str] = []
+    at = 0
+    for match in _TERM.finditer(text):
+        value = (match["in_quotes"] or match["value"] or "").strip()
+        if (match["field"] or "").lower() != "in:" or not value:
+            continue
+        folder = str(absolute(value))
+        if '"' in folder or folder != folder.strip():
+            return None
+        parts += [text[at : match.start()], f'in:"{folder}"']
+        at = match.end()
+    return "".join([*parts, text[at:]])
+
+
 def _unwanted(match: re.Match[str], negated: bool) -> str | None:
     """The tag that `-dog`, `-"hot dog"` or a word behind NOT asks not to be there."""
     if match["minus"] or (negated and match["quoted"] is not None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from photoindex.catalog.records import PhotoRecord, PhotoTag
+from photoindex.photo import PhotoRecord, PhotoTag
 
 
 @dataclass(frozen=True, slots=True)

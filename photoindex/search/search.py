@@ -23,7 +23,7 @@ from photoindex.search.relevance import (
 )
 from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.search.understanding import Plan, tags_named_in, understand
-from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Tagger
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Scorer, StoredPhotos
 from photoindex.vectors.base import VectorIndex
 
 DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
@@ -50,7 +50,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a search looks; index and tagger are opened only by the searches that need them.
+    """Where a search looks; index and scorer are opened only by the searches that need them.
 
     model_id: the active model, None before the first; has_tokens: whether it has a decoder.
     """
@@ -59,17 +59,17 @@ class Sources:
     model_id: str | None
     has_tokens: bool
     vectors: Callable[[], VectorIndex]
-    tagger: Callable[[], Tagger]
+    scorer: Callable[[], Scorer]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Photos with what orders them; arrays run in parallel."""
+    """Photos with what orders them; arrays run in parallel. evidence: of a photo by its row."""
 
     ids: Ids
     scores: Floats
     relevant: np.ndarray
-    evidence: Sequence[Evidence]
+    evidence: Callable[[int], Evidence]
 
 
 def search(request: SearchRequest, sources: Sources) -> SearchResult:
@@ -83,26 +83,29 @@ def search(request: SearchRequest, sources: Sources) -> SearchResult:
         scored = _by_likeness(request.like, sources, within)
     elif plan.concept is not None and sources.model_id is None:
         nothing = np.empty(0, dtype=np.int64)  # no model has looked at a photo yet
-        scored = _Scored(nothing, nothing.astype(np.float32), nothing.astype(bool), ())
+        scored = _Scored(
+            nothing, nothing.astype(np.float32), nothing.astype(bool), lambda row: Evidence()
+        )
     elif plan.concept is not None:
         groups = tags_named_in(plan.concept, sources.catalog)
         named = tuple(dict.fromkeys((*named, *(tag for group in groups for tag in group))))
         scored = _by_concept(request, plan.concept, groups, sources, within)
     else:
-        scored = _by_tags(plan, sources.catalog, within)
+        scored = _by_tags(plan, sources.catalog, within, request.limit)
     return _result(request, plan, tuple(tag.name for tag in named), scored, sources.catalog)
 
 
-def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None) -> _Scored:
+def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None, limit: int) -> _Scored:
     """Photos that the filter selected: the most probable first, or the newest without tags."""
     ids = catalog.photos.select(PhotoFilter()) if within is None else within
     everyone = np.ones(len(ids), dtype=bool)
     if not plan.groups:
         newest = np.linspace(1.0, 0.0, len(ids), dtype=np.float32)
-        return _Scored(catalog.photos.newest(ids), newest, everyone, [Evidence()] * len(ids))
+        ordered = catalog.photos.newest(ids, limit)
+        return _Scored(ordered, newest, everyone, lambda row: Evidence())
     groups = [catalog.photos.probability(ids, group).max(axis=1) for group in plan.groups]
     scores = np.min(groups, axis=0).astype(np.float32)
-    return _Scored(ids, scores, everyone, [Evidence(tag_probability=float(s)) for s in scores])
+    return _Scored(ids, scores, everyone, lambda row: Evidence(tag_probability=float(scores[row])))
 
 
 def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
@@ -122,8 +125,8 @@ def _by_concept(
     within: Ids | None,
 ) -> _Scored:
     """Photos that show an open-set concept: CLIP proposes, the alignment decoder decides."""
-    tagger = sources.tagger()
-    labels = tagger.embed_labels([Concept(text)])
+    scorer = sources.scorer()
+    labels = scorer.embed_labels([Concept(text)])
     groups = [tuple(tag.id for tag in group) for group in named]
     also = tuple(tag_id for group in groups for tag_id in group)
     found = _candidates(labels, sources, within, also, max(SHORTLIST, request.limit))
@@ -133,17 +136,19 @@ def _by_concept(
         kept = relevant_by_similarity(standing, cut)
         probabilities = None
         if request.min_probability is not None:
-            probabilities = _probabilities(tagger, labels, sources, found.ids)
+            probabilities = _probabilities(scorer, labels, sources, found.ids)
             kept = probabilities >= request.min_probability
         return _Scored(found.ids, by_similarity, kept, _evidence(found, standing, probabilities))
-    scores = probabilities = _probabilities(tagger, labels, sources, found.ids)
+    looked_at = np.union1d(found.ids, found.background)
+    all_probabilities = _probabilities(scorer, labels, sources, looked_at)
+    scores = probabilities = all_probabilities[np.searchsorted(looked_at, found.ids)]
     by_tags = _tag_evidence(sources.catalog, found.ids, groups)
     if request.rank is Rank.FUSED:
         means = None if by_tags is None else by_tags.mean(axis=1)
         scores = _fused(probabilities, by_similarity, means)
-    usual = _probabilities(tagger, labels, sources, found.background)
+    usual = all_probabilities[np.searchsorted(looked_at, found.background)]
     floor = NoiseFloor.of_logits(logit(usual))
-    sure = sources.catalog.models.usual_threshold(tagger.model_id) or DEFAULT_THRESHOLD
+    sure = sources.catalog.models.usual_threshold(scorer.model_id) or DEFAULT_THRESHOLD
     named_all = None if len(groups) < 2 or by_tags is None else by_tags.min(axis=1) >= sure
     kept = relevant_by_decoder(logit(probabilities), floor, standing, cut, sure, named_all)
     if request.min_probability is not None:
@@ -180,24 +185,24 @@ def _candidates(
         empty = np.empty(0, dtype=np.int64)
         none = np.empty(0, dtype=np.float32)
         return Candidates(empty, none, NoiseFloor.of_similarities(none), empty)
-    everything = sources.catalog.analyses.photo_ids(sources.model_id)
+    extra = tagged(sources.catalog, also, within, shortlist)
     shown = sources.catalog.photos.select(PhotoFilter()) if within is None else within
-    if within is not None or len(shown) < len(everything):
-        within = np.intersect1d(shown, everything, assume_unique=True)
-    extra = np.intersect1d(tagged(sources.catalog, also, within, shortlist), everything)
-    return find_candidates(labels, sources.vectors(), within, extra, everything, shortlist)
+    return find_candidates(labels, sources.vectors(), shown, extra, shortlist)
 
 
-def _probabilities(tagger: Tagger, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats:
-    """(photos,) the tagger's probability for one label, from what is stored of each photo."""
-    assert sources.model_id is not None
+def _probabilities(scorer: Scorer, labels: LabelEmbeddings, sources: Sources, ids: Ids) -> Floats:
+    """(photos,) the model's probability for one label, from what is stored of each photo."""
     probabilities = np.zeros(len(ids), dtype=np.float32)  # what was purged meanwhile keeps 0
-    blocks = list(sources.catalog.analyses.stored(sources.model_id, ids))
-    if not blocks:
-        return probabilities
-    stored = [photo for _, block in blocks for photo in block]
-    there = np.isin(ids, np.concatenate([block_ids for block_ids, _ in blocks]))
-    probabilities[there] = tagger.score(labels, stored)[:, 0]
+    there: list[Ids] = []
+
+    def blocks() -> Iterator[StoredPhotos]:
+        for block_ids, block in sources.catalog.analyses.stored(sources.model_id or "", ids):
+            there.append(block_ids)
+            yield block
+
+    scored = scorer.score(labels, blocks())
+    if there:
+        probabilities[np.isin(ids, np.concatenate(there))] = scored[:, 0]
     return probabilities
 
 
@@ -206,19 +211,16 @@ def _evidence(
     standing: Floats,
     probabilities: Floats | None = None,
     usual: NoiseFloor | None = None,
-) -> Sequence[Evidence]:
+) -> Callable[[int], Evidence]:
     floor = found.floor if found.floor.photos else None
     usual = usual if usual is not None and usual.photos else None
-    return [
-        Evidence(
-            float(found.similarities[row]),
-            None if floor is None else floor.median,
-            None if floor is None else float(standing[row]),
-            None if probabilities is None else float(probabilities[row]),
-            None if usual is None else float(1 / (1 + np.exp(-usual.median))),
-        )
-        for row in range(len(found.ids))
-    ]
+    return lambda row: Evidence(
+        float(found.similarities[row]),
+        None if floor is None else floor.median,
+        None if floor is None else float(standing[row]),
+        None if probabilities is None else float(probabilities[row]),
+        None if usual is None else float(1 / (1 + np.exp(-usual.median))),
+    )
 
 
 def _result(
@@ -241,7 +243,7 @@ def _result(
             float(scored.scores[row]),
             bool(scored.relevant[row]),
             tuple(_matching(tags[photo_id], names)),
-            scored.evidence[row],
+            scored.evidence(int(row)),
         )
         for row, photo_id in zip(chosen, ids.tolist(), strict=True)
         if photo_id in photos

@@ -1,34 +1,32 @@
-"""What a vector index is: embeddings by photo id, found by cosine similarity."""
+"""What a vector index is to a search: embeddings by photo id, found by cosine similarity."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Protocol
+
+import numpy as np
 
 from photoindex.tagger import AnyIds, Floats, Ids
 
 ABSENT = -1
 """The id that stands where there are fewer photos than were asked for."""
 
+Exact = Callable[[Ids], tuple[Ids, Floats]]
+"""Gives the embeddings of those of some photos that there are: ids (n,) ascending, (n, d)."""
+
 
 class VectorIndex(Protocol):
     """Embeddings of unit length by photo id; similarity is their inner product, the cosine.
 
-    Several threads may search at once; changing it is for one thread alone.
+    An index that holds embeddings in short form answers `search` and `estimates` by that, within
+    about a thousandth. Several threads may search at once while none changes it.
     """
 
     def __len__(self) -> int: ...
 
-    def add(self, ids: AnyIds, embeddings: Floats) -> None:
-        """Hold (n, d) float32 embeddings under (n,) ids; an id held already is replaced."""
-        ...
-
-    def remove(self, ids: AnyIds) -> int:
-        """Drop ids, unknown ones passed over. Returns how many were dropped."""
-        ...
-
     def ids(self) -> Ids:
-        """(len,) int64, in no particular order."""
+        """(len,) int64, ascending."""
         ...
 
     def search(self, queries: Floats, k: int, within: AnyIds | None = None) -> tuple[Floats, Ids]:
@@ -40,14 +38,34 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def estimates(self, queries: Floats, ids: AnyIds) -> Floats:
+        """(q, n) float32 similarities as the index holds them, quickly; -inf for ids not held."""
+        ...
+
     def similarities(self, queries: Floats, ids: AnyIds) -> Floats:
-        """(q, n) float32 exact similarities; -1, the least there is, for ids not held."""
+        """(q, n) float32 exact similarities; -inf for ids not held."""
         ...
 
     def embeddings(self, ids: AnyIds) -> Floats:
         """(n, d) float32 as they were added. Raises KeyError for an id not held."""
         ...
 
-    def save(self, path: Path) -> None:
-        """Write to a file. Raises OSError."""
-        ...
+
+def as_ids(ids: AnyIds) -> Ids:
+    """(n,) int64 in one piece."""
+    return np.ascontiguousarray(ids, dtype=np.int64)
+
+
+def as_rows(ids: Ids, embeddings: Floats) -> tuple[Ids, Floats]:
+    """What is to be added, each id once: of an id given twice, the last counts.
+
+    Raises ValueError where there is not one embedding an id.
+    """
+    rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if rows.ndim != 2 or len(rows) != len(ids):
+        raise ValueError(f"{len(ids)} ids for embeddings of shape {rows.shape}")
+    _, from_end = np.unique(ids[::-1], return_index=True)
+    if len(from_end) == len(ids):
+        return ids, rows
+    last = np.sort(len(ids) - 1 - from_end)
+    return ids[last], np.ascontiguousarray(rows[last])

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
-import os
 import re
-import tempfile
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from photoindex.tagger import Floats, Ids, Progress
-from photoindex.vectors.faiss_index import FaissIndex
+from photoindex.tagger import AnyIds, Floats, Ids, Progress, no_progress
+from photoindex.vectors.base import Exact
+from photoindex.vectors.flat import FlatIndex
+from photoindex.vectors.growth import AnyIndex, Growth
+from photoindex.vectors.index_file import (
+    FORMAT,
+    Sidecar,
+    put_in_place,
+    sidecar_of,
+    size_and_checksum,
+)
+from photoindex.vectors.inverted import InvertedIndex
 
-FORMAT = 1
 BUILDING = "building the vector index"
-_CHUNK = 1 << 22  # bytes checked at a time
+SAMPLING = "reading a sample of embeddings"
+_SAMPLED_AT_ONCE = 4096
 _BETWEEN_RENAMES = 0.1  # seconds, at most, from an index to its sidecar
 _ATTEMPTS = 3
 _ABANDONED = 24 * 3600  # seconds after which a half-written file is nobody's
@@ -58,77 +65,70 @@ class EmbeddingSource(Protocol):
     def state(self, model_id: str) -> State: ...
     def photo_ids(self, model_id: str) -> Ids: ...
     def embeddings(self, model_id: str, after: int = 0) -> Iterator[Block]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """What is written beside the index file, and must hold for it to be used.
-
-    generation, last: the state of the analyses that it was made from; newest: the photo of the
-    analysis number `last`; count: embeddings in it; size, checksum: bytes and CRC-32 of the file.
-    """
-
-    format: int
-    kind: str
-    model_id: str
-    generation: int
-    last: int
-    newest: int
-    count: int
-    size: int
-    checksum: int
-
-    @classmethod
-    def parse(cls, text: str) -> Sidecar:
-        """Raises ValueError when it is not what `Sidecar` wrote."""
-        values = json.loads(text)
-        types = {"kind": str, "model_id": str}
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
-            raise ValueError("the sidecar has other fields")
-        for name, value in values.items():
-            if type(value) is not types.get(name, int):
-                raise ValueError(f"the sidecar's {name} is {value!r}")
-        return cls(**values)
+    def embeddings_of(self, model_id: str, photo_ids: AnyIds) -> tuple[Ids, Floats]: ...
 
 
 @dataclass(slots=True)
 class _Held:
     """An index in memory, and how far into the analyses it goes."""
 
-    index: FaissIndex
+    index: AnyIndex
     generation: int = 0
     last: int = 0
     newest: int = 0
+    newest_checksum: int = 0
 
 
 class VectorCache:
     """One index file a model in a folder, brought up to date with the catalog when opened."""
 
     def __init__(
-        self, folder: Path, source: EmbeddingSource, kept: Collection[str] | None = None
+        self,
+        folder: Path,
+        source: EmbeddingSource,
+        kept: Collection[str] | None = None,
+        growth: Growth | None = None,
     ) -> None:
         """kept: the models whose files stay when another one's is saved; None for all."""
         self._folder = folder
         self._source = source
         self._kept = kept
+        self._growth = growth or Growth()
 
-    def open(self, model_id: str, progress: Progress | None = None) -> FaissIndex:
+    def open(self, model_id: str, progress: Progress | None = None) -> AnyIndex:
         """The index of a model's embeddings as the catalog has them now.
 
         From the file where that is whole, with what was added and removed since; else from the
-        catalog alone. Where more than a hundredth was new, the file is written again.
+        catalog alone. Where more than a hundredth was new, the file is written again; an index
+        that has been outgrown is then made anew, of the kind that suits the library's size.
         """
+        progress = progress or no_progress
         state = self._source.state(model_id)
         held = self._load(model_id)
         if held is not None and held.generation == state.generation:
             return held.index
         changed = None if held is None else self._catch_up(held, model_id, state)
-        if held is None or changed is None:
-            held, changed = self._rebuild(model_id, state, progress), state.count
-        held.generation = state.generation
-        if changed and changed * 100 >= len(held.index):
+        if held is not None and changed is not None:
+            held.generation = state.generation
+            if not changed or changed * 100 < len(held.index):
+                return held.index
+        if held is None or changed is None or self._growth.outgrown(held.index):
+            del held  # two at once may be more than memory holds
+            held = self._rebuild(model_id, self._source.state(model_id), progress)
+        if len(held.index):
             self._save(held, model_id)
         return held.index
+
+    def is_current(self, model_id: str) -> bool:
+        """Whether the file is of the catalog's present state, going by its sidecar alone."""
+        path = self.path(model_id)
+        try:
+            sidecar = Sidecar.parse(sidecar_of(path).read_text("utf-8"))
+            whole = path.stat().st_size == sidecar.size
+        except (OSError, ValueError):
+            return False
+        now = self._source.state(model_id).generation
+        return whole and (sidecar.model_id, sidecar.generation) == (model_id, now)
 
     def path(self, model_id: str) -> Path:
         """The index file of a model; beside it lies a `.json` of the same name."""
@@ -139,7 +139,7 @@ class VectorCache:
     def _load(self, model_id: str) -> _Held | None:
         """What the file holds, None where it is missing or not whole."""
         path = self.path(model_id)
-        sidecar = path.with_suffix(".json")
+        sidecar = sidecar_of(path)
         while True:
             try:
                 text = sidecar.read_text("utf-8")
@@ -149,7 +149,7 @@ class VectorCache:
                 _log.warning("%s cannot be read, building it again: %s", sidecar, _reason(error))
                 return None
             try:
-                return _checked(path, Sidecar.parse(text), model_id)
+                return self._checked(path, Sidecar.parse(text), model_id)
             except (OSError, ValueError) as error:
                 time.sleep(_BETWEEN_RENAMES)
                 if _text_of(sidecar) != text:
@@ -179,46 +179,85 @@ class VectorCache:
             state = self._source.state(model_id)  # somebody records photos all the while
         return None
 
-    def _rebuild(self, model_id: str, state: State, progress: Progress | None) -> _Held:
-        held = _Held(FaissIndex())
+    def _rebuild(self, model_id: str, state: State, progress: Progress) -> _Held:
+        held = _Held(self._empty(model_id, state.count, progress), state.generation)
         for block in self._source.embeddings(model_id):
             self._add(held, [block])
-            if progress is not None:
-                progress(BUILDING, len(held.index), max(len(held.index), state.count))
+            progress(BUILDING, len(held.index), max(len(held.index), state.count))
         return held
+
+    def _empty(self, model_id: str, photos: int, progress: Progress) -> AnyIndex:
+        """An index without photos, of the kind that suits so many."""
+        lists = self._growth.lists(photos)
+        if not lists:
+            return FlatIndex()
+        there = self._source.photo_ids(model_id)
+        there = there[:: max(1, len(there) // (lists * self._growth.sample_a_list))]
+        sample: list[Floats] = []
+        for at in range(0, len(there), _SAMPLED_AT_ONCE):
+            progress(SAMPLING, at, len(there))
+            asked = there[at : at + _SAMPLED_AT_ONCE]
+            sample.append(self._source.embeddings_of(model_id, asked)[1])
+        sample = [block for block in sample if len(block)]
+        if not sample:  # purged meanwhile
+            return FlatIndex()
+        rows = np.concatenate(sample)
+        del sample
+        lists, exact = min(lists, len(rows)), self._exact(model_id)
+        return InvertedIndex.train(rows, lists, exact, progress, self._growth.read)
+
+    def _exact(self, model_id: str) -> Exact:
+        return lambda photo_ids: self._source.embeddings_of(model_id, photo_ids)
 
     def _add(self, held: _Held, blocks: Iterable[Block]) -> int:
         added = 0
         for block in blocks:
             held.index.add(block.ids, block.embeddings)
             held.last, held.newest = block.last, int(block.ids[-1])
+            held.newest_checksum = _checksum(block.embeddings[-1])
             added += len(block.ids)
         return added
+
+    def _checked(self, path: Path, sidecar: Sidecar, model_id: str) -> _Held:
+        """Load an index that is exactly what its sidecar says. Raises ValueError, OSError."""
+        if sidecar.format != FORMAT:
+            raise ValueError("it is of another format")
+        if sidecar.model_id != model_id:
+            raise ValueError(f"it is of the model {sidecar.model_id}")
+        with path.open("rb", buffering=0) as file:  # the same one, whatever is put in its place
+            if size_and_checksum(file) != (sidecar.size, sidecar.checksum):
+                raise ValueError("it is damaged (its checksum differs)")
+            file.seek(0)
+            index = self._growth.load(sidecar.kind, file, self._exact(model_id))
+        if len(index) != sidecar.count:
+            raise ValueError(f"it holds {len(index)} embeddings, not {sidecar.count}")
+        return _Held(
+            index, sidecar.generation, sidecar.last, sidecar.newest, sidecar.newest_checksum
+        )
 
     def _save(self, held: _Held, model_id: str) -> None:
         """Put index and sidecar in place of the old ones; without them nothing is lost."""
         path = self.path(model_id)
         try:
             self._clear_abandoned()
-            with _aside(path) as file, _aside(path.with_suffix(".json")) as card:
-                held.index.save(file)
-                size, checksum = _sum(file)
+            with put_in_place(path) as (file, card):
+                with file.open("wb") as writing:
+                    held.index.save(writing)
+                with file.open("rb", buffering=0) as written:
+                    size, checksum = size_and_checksum(written)
                 sidecar = Sidecar(
                     FORMAT,
-                    FaissIndex.kind,
+                    held.index.kind,
                     model_id,
                     held.generation,
                     held.last,
                     held.newest,
+                    held.newest_checksum,
                     len(held.index),
                     size,
                     checksum,
                 )
-                card.write_text(json.dumps(asdict(sidecar), indent=1), "utf-8")
-                _to_disk(file)
-                _to_disk(card)
-                file.replace(path)
-                card.replace(path.with_suffix(".json"))
+                card.write_text(sidecar.text(), "utf-8")
             self._clear_others(model_id)
         except OSError as error:
             _log.warning(
@@ -241,38 +280,16 @@ class VectorCache:
                 left.unlink(missing_ok=True)
 
 
-def _checked(path: Path, sidecar: Sidecar, model_id: str) -> _Held:
-    """Load an index that is exactly what its sidecar says. Raises ValueError, OSError."""
-    if (sidecar.format, sidecar.kind) != (FORMAT, FaissIndex.kind):
-        raise ValueError("it is of another kind")
-    if sidecar.model_id != model_id:
-        raise ValueError(f"it is of the model {sidecar.model_id}")
-    if _sum(path) != (sidecar.size, sidecar.checksum):
-        raise ValueError("it is damaged (its checksum differs)")
-    index = FaissIndex.load(path) if sidecar.size else FaissIndex()
-    if len(index) != sidecar.count:
-        raise ValueError(f"it holds {len(index)} embeddings, not {sidecar.count}")
-    return _Held(index, sidecar.generation, sidecar.last, sidecar.newest)
-
-
 def _continues(held: _Held, blocks: Iterator[Block]) -> bool:
     """Whether the blocks begin with the very analysis that the index ends with."""
     first = next(blocks, None)
     if first is None or int(first.ids[0]) != held.newest:
         return False
-    if held.newest not in held.index.ids():
-        return False
-    return np.array_equal(held.index.embeddings([held.newest])[0], first.embeddings[0])
+    return _checksum(first.embeddings[0]) == held.newest_checksum
 
 
-def _sum(path: Path) -> tuple[int, int]:
-    """(bytes, CRC-32) of a file; it finds damage, not intent: the folder is its owner's alone."""
-    size = checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            size += len(chunk)
-            checksum = zlib.crc32(chunk, checksum)
-    return size, checksum
+def _checksum(embedding: Floats) -> int:
+    return zlib.crc32(np.ascontiguousarray(embedding, dtype=np.float32).tobytes())
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -284,19 +301,3 @@ def _text_of(path: Path) -> str | None:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return path.read_text("utf-8")
     return None
-
-
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, private to its owner, removed unless it is moved away."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".aside")
-    os.close(number)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
