@@ -9,8 +9,9 @@ from ram_tagger import checkpoint
 from ram_tagger.checkpoint import ModelParts
 from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
 from ram_tagger.errors import CheckpointError
-from ram_tagger.labels import LabelSet
+from ram_tagger.model_folder import read_labels
 from ram_tagger.published import infer_config
+from ram_tagger.vocabulary import LabelSet
 
 PUBLISHED_TAGS = ("ram_tag_list.txt", "ram_tag_list_chinese.txt", "ram_tag_list_threshold.txt")
 PUBLISHED_CLIP = "ViT-B-16.pt"
@@ -86,4 +87,4 @@ def _published_labels(folder: Path) -> LabelSet:
             f"the tag lists are not in {folder}: {', '.join(missing)} missing; put them there"
         )
     tags, tags_zh, thresholds = (folder / name for name in PUBLISHED_TAGS)
-    return checkpoint.read_labels(tags, tags_zh, thresholds)
+    return read_labels(tags, tags_zh, thresholds)

@@ -22,17 +22,16 @@ from ram_tagger.checkpoint import (
     clip_from_checkpoint,
     label_bank,
     load_clip,
-    load_config,
     read_checkpoint,
-    read_lines,
     read_tensor,
 )
 from ram_tagger.clip import Clip
 from ram_tagger.config import ClipConfig
 from ram_tagger.errors import CheckpointError
 from ram_tagger.labels import LabelBank
-from ram_tagger.openset import describe
+from ram_tagger.model_folder import load_config, read_lines
 from ram_tagger.sources import BUNDLED
+from ram_tagger.templates import describe
 
 TAGS_AT_ONCE = 64
 """Tags whose descriptions are embedded between two reports of progress."""

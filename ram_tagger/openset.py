@@ -10,21 +10,7 @@ import torch
 from photoindex.tagger import Concept, LabelEmbeddings
 from ram_tagger.clip import Clip
 from ram_tagger.labels import LabelBank
-
-TEMPLATES = (
-    "a photo of {}",
-    "a picture that shows {}",
-    "{} can be seen here",
-    "there is {} in the scene",
-    "a close view of {}",
-    "{}",
-)
-"""What stands in for the descriptions of a concept that has none."""
-
-
-def describe(concept: Concept) -> tuple[str, ...]:
-    """The concept's descriptions, or the prompt templates filled with its name."""
-    return concept.descriptions or tuple(t.format(concept.name) for t in TEMPLATES)
+from ram_tagger.templates import describe
 
 
 def embed_concepts(clip: Clip, concepts: Sequence[Concept]) -> LabelEmbeddings:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from photoindex.analysis import taggers
 from photoindex.errors import ModelError
-from photoindex.models.fetch import fetch
 from photoindex.models.store import ModelStore
 from photoindex.paths import absolute
-from photoindex.tagger import LoadOptions, ModelSource, Progress, Tagger
+from photoindex.tagger import LoadOptions, ModelCard, ModelSource, Progress, Scorer, Tagger
 
 DOWNLOADS = "downloads"
 CONVERTING = "converting"
@@ -33,8 +32,13 @@ class InstalledModels:
 
     def __init__(self, folder: Path, device: str = "auto", precision: str = "auto") -> None:
         self._store = ModelStore(folder)
-        self._device = device
-        self._precision = precision
+        self._options = LoadOptions(
+            device,
+            precision,
+            describe_model=self.describe,
+            open_scorer=self.scorer,
+            open_model=self.load,
+        )
 
     def all(self) -> Sequence[ModelState]:
         """Every model that is here or known by name, bundled ones first."""
@@ -64,13 +68,17 @@ class InstalledModels:
             return absolute(name) if taggers.is_model_folder(absolute(name)) else None
         return self._store.path_of(name) if name in self._store.names() else None
 
+    def describe(self, name: str) -> ModelCard:
+        """What a model is, without loading a network. Raises ModelError as `load` does."""
+        return taggers.describe(self._found(name), self._options)
+
+    def scorer(self, name: str) -> Scorer:
+        """What a single search needs of a model. Raises ModelError as `load` does."""
+        return taggers.load_scorer(self._found(name), self._options)
+
     def load(self, name: str) -> Tagger:
         """A model ready to run. Raises ModelError that says how to get it."""
-        folder = self.folder_of(name)
-        if folder is None:
-            raise self._missing(name)
-        options = LoadOptions(self._device, self._precision, open_model=self.load)
-        return taggers.load_tagger(folder, options)
+        return taggers.load_tagger(self._found(name), self._options)
 
     def pull(self, name: str, progress: Progress) -> Path:
         """Download, check and convert a model that a plugin knows; one that is here stays as it is.
@@ -84,6 +92,8 @@ class InstalledModels:
         here = self.folder_of(name)
         if here is not None:
             return here
+        from photoindex.models.fetch import fetch
+
         downloads = self._store.folder / DOWNLOADS / name
         for file in source.files:
             fetch(file, downloads, progress)
@@ -107,6 +117,12 @@ class InstalledModels:
             else:
                 taggers.build_model(source, folder, name)
         return self._store.path_of(name)
+
+    def _found(self, name: str) -> Path:
+        folder = self.folder_of(name)
+        if folder is None:
+            raise self._missing(name)
+        return folder
 
     def _missing(self, name: str) -> ModelError:
         if _is_path(name):

@@ -9,7 +9,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from photoindex.errors import ModelError
-from photoindex.tagger import ENTRY_POINT_GROUP, LoadOptions, ModelSource, Tagger, TaggerPlugin
+from photoindex.tagger import (
+    ENTRY_POINT_GROUP,
+    LoadOptions,
+    ModelCard,
+    ModelSource,
+    Scorer,
+    Tagger,
+    TaggerPlugin,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +37,16 @@ def plugins() -> tuple[TaggerPlugin, ...]:
 def sources() -> tuple[ModelSource, ...]:
     """The models that installed plugins know by name."""
     return tuple(source for plugin in plugins() for source in plugin.sources())
+
+
+def describe(folder: Path, options: LoadOptions) -> ModelCard:
+    """What the model in a folder is, without loading a network. Raises ModelError."""
+    return _plugin_of(folder, plugins()).describe(folder, options)
+
+
+def load_scorer(folder: Path, options: LoadOptions) -> Scorer:
+    """What a single search needs of the model in a folder. Raises ModelError."""
+    return _plugin_of(folder, plugins()).load_scorer(folder, options)
 
 
 def load_tagger(folder: Path, options: LoadOptions) -> Tagger:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,11 @@ from photoindex.tagger import (
     Floats,
     LabelEmbeddings,
     LoadOptions,
+    ModelCard,
     ModelSource,
+    Scorer,
     StoredPhoto,
+    StoredPhotos,
     Tag,
     Tagger,
     TagName,
@@ -34,6 +37,8 @@ from photoindex.tagger import (
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+T = TypeVar("T")
 
 CONFIG, VOCABULARY = "zero-shot.json", "vocabulary.txt"
 THRESHOLD = 0.5
@@ -43,42 +48,16 @@ SHARPNESS = 100.0
 """CLIP's own logit scale: the probability is the sigmoid of this times the lead over the nulls."""
 
 
-class ZeroShotTagger:
-    """Tags by which vocabulary entries fit a picture better than texts that fit any picture."""
+class ZeroShotScorer:
+    """Probabilities by which labels fit a picture better than texts that fit any picture."""
 
-    floor = 0.1
-
-    def __init__(self, clip: Tagger, vocabulary: Sequence[TagName]) -> None:
+    def __init__(self, clip: Scorer, vocabulary: Sequence[TagName]) -> None:
         self._clip = clip
-        self.vocabulary = tuple(vocabulary)
-        self.embedding_size = clip.embedding_size
-        self.picture_size = clip.picture_size
-        self.batch_size = clip.batch_size
-        words = "\n".join(f"{tag.name}\t{tag.name_zh}" for tag in vocabulary)
-        digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
-        self.model_id = f"clip-zero-shot-{clip.model_id}-{digest}"
+        self.model_id = _model_id(clip.model_id, vocabulary)
 
     @cached_property
     def _null(self) -> Floats:
         return self._clip.embed_text(NULL_PROMPTS)
-
-    @cached_property
-    def _labels(self) -> LabelEmbeddings:
-        """Of the whole vocabulary, which takes a while: only what analyses pictures asks."""
-        return self._clip.embed_labels([Concept(tag.name) for tag in self.vocabulary])
-
-    def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
-        """Tags above the floor, and the embedding; no tokens."""
-        stored = [StoredPhoto(row, None) for row in self.embed_pictures(pictures)]
-        probabilities = self.score(self._labels, stored)
-        return [
-            Analysis(self._tags(row), photo)
-            for row, photo in zip(probabilities, stored, strict=True)
-        ]
-
-    def embed_pictures(self, pictures: Sequence[Image]) -> Floats:
-        """(pictures, width), unit length."""
-        return self._clip.embed_pictures(pictures)
 
     def embed_labels(self, concepts: Sequence[Concept]) -> LabelEmbeddings:
         """Each concept's description embeddings."""
@@ -88,12 +67,14 @@ class ZeroShotTagger:
         """(texts, width), unit length."""
         return self._clip.embed_text(texts)
 
-    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
+    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhotos]) -> Floats:
         """(photos, labels): how far a label's best description leads over the null prompts."""
-        rows = [photo.embedding for photo in photos]
-        if not rows:
+        blocks = [self._score(labels, block.embeddings) for block in photos if len(block)]
+        if not blocks:
             return np.empty((0, len(labels)), dtype=np.float32)
-        embeddings = np.stack(rows)  # photos D
+        return np.concatenate(blocks)
+
+    def _score(self, labels: LabelEmbeddings, embeddings: Floats) -> Floats:
         null = (embeddings @ self._null.T).max(axis=1, keepdims=True)
         cosines = embeddings @ labels.embeddings.T  # photos K
         starts = np.cumsum(labels.counts) - labels.counts
@@ -101,6 +82,38 @@ class ZeroShotTagger:
         lead = SHARPNESS * (best - null)
         # The sigmoid by another name: exp of a large number would overflow.
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * lead), dtype=np.float32)
+
+
+class ZeroShotTagger(ZeroShotScorer):
+    """Tags of a vocabulary, each with the probability of its name."""
+
+    floor = 0.1
+
+    def __init__(self, clip: Tagger, vocabulary: Sequence[TagName]) -> None:
+        super().__init__(clip, vocabulary)
+        self._eye = clip
+        self.vocabulary = tuple(vocabulary)
+        self.embedding_size = clip.embedding_size
+        self.picture_size = clip.picture_size
+        self.batch_size = clip.batch_size
+
+    @cached_property
+    def _labels(self) -> LabelEmbeddings:
+        """Of the whole vocabulary, which takes a while: only what analyses pictures asks."""
+        return self.embed_labels([Concept(tag.name) for tag in self.vocabulary])
+
+    def analyse(self, pictures: Sequence[Image]) -> list[Analysis]:
+        """Tags above the floor, and the embedding; no tokens."""
+        embeddings = self.embed_pictures(pictures)
+        probabilities = self.score(self._labels, [StoredPhotos(embeddings, None)])
+        return [
+            Analysis(self._tags(row), StoredPhoto(embedding, None))
+            for row, embedding in zip(probabilities, embeddings, strict=True)
+        ]
+
+    def embed_pictures(self, pictures: Sequence[Image]) -> Floats:
+        """(pictures, width), unit length."""
+        return self._eye.embed_pictures(pictures)
 
     def _tags(self, probabilities: Floats) -> tuple[Tag, ...]:
         order = np.argsort(-probabilities, kind="stable")
@@ -129,19 +142,21 @@ class ZeroShotPlugin:
         """Whether a folder holds a vocabulary and the name of a CLIP."""
         return (folder / CONFIG).is_file() and (folder / VOCABULARY).is_file()
 
+    def describe(self, folder: Path, options: LoadOptions) -> ModelCard:
+        """The borrowed CLIP is asked through `options.describe_model`. Raises ModelError."""
+        clip = _borrow(folder, options.describe_model)
+        vocabulary = read_vocabulary(folder / VOCABULARY)
+        return ModelCard(_model_id(clip.model_id, vocabulary), clip.embedding_size, vocabulary)
+
+    def load_scorer(self, folder: Path, options: LoadOptions) -> Scorer:
+        """The borrowed CLIP is opened through `options.open_scorer`. Raises ModelError."""
+        clip = _borrow(folder, options.open_scorer)
+        return ZeroShotScorer(clip, read_vocabulary(folder / VOCABULARY))
+
     def load(self, folder: Path, options: LoadOptions) -> Tagger:
         """The borrowed CLIP is opened through `options.open_model`. Raises ModelError."""
-        try:
-            borrowed = str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["clip"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f'{folder / CONFIG} is damaged: expected {{"clip": "model name"}}'
-            ) from error
-        if options.open_model is None:
-            raise ModelError(
-                f"{folder} borrows the CLIP of {borrowed}, which cannot be opened here"
-            )
-        return ZeroShotTagger(options.open_model(borrowed), read_vocabulary(folder / VOCABULARY))
+        clip = _borrow(folder, options.open_model)
+        return ZeroShotTagger(clip, read_vocabulary(folder / VOCABULARY))
 
     def recognises(self, source: Path) -> bool:
         """A text file, or a folder that is such a model already."""
@@ -173,6 +188,25 @@ def read_vocabulary(path: Path) -> tuple[TagName, ...]:
     if not tags:
         raise ModelError(f"the vocabulary {path} is empty: write one tag a line")
     return tuple(tags.values())
+
+
+def _model_id(clip: str, vocabulary: Sequence[TagName]) -> str:
+    words = "\n".join(f"{tag.name}\t{tag.name_zh}" for tag in vocabulary)
+    digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
+    return f"clip-zero-shot-{clip}-{digest}"
+
+
+def _borrow(folder: Path, opened: Callable[[str], T] | None) -> T:
+    """What `opened` makes of the model whose CLIP a folder borrows. Raises ModelError."""
+    try:
+        name = str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["clip"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f'{folder / CONFIG} is damaged: expected {{"clip": "model name"}}'
+        ) from error
+    if opened is None:
+        raise ModelError(f"{folder} borrows the CLIP of {name}, which cannot be opened here")
+    return opened(name)
 
 
 def _borrowed(vocabulary: Path) -> str:

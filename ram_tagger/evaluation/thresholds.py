@@ -85,12 +85,12 @@ def set_thresholds(folder: Path, file: Path) -> Mapping[str, tuple[float, float]
     Returns the tags whose threshold changed, with the old one and the new one. The model's id stays
     the same, since no stored figure holds thresholds. Raises RamTaggerError, CheckpointError.
     """
-    from ram_tagger import checkpoint
+    from ram_tagger import model_folder
 
-    checkpoint.load_config(folder)
-    labels = checkpoint.load_labels(folder)
+    model_folder.load_config(folder)
+    labels = model_folder.load_labels(folder)
     limits = read_thresholds(file, labels.names, labels.thresholds).tolist()
-    with written_whole(folder / checkpoint.THRESHOLDS) as out:
+    with written_whole(folder / model_folder.THRESHOLDS) as out:
         out.write("".join(f"{limit}\n" for limit in limits).encode())
     pairs = zip(labels.names, labels.thresholds, limits, strict=True)
     return {name: (old, new) for name, old, new in pairs if old != new}

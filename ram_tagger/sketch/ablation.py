@@ -19,10 +19,10 @@ from statistics import mean
 import torch
 
 from photoindex.tagger import Concept, no_progress
-from ram_tagger.checkpoint import CONFIG
 from ram_tagger.evaluation.benchmark import Benchmark
 from ram_tagger.evaluation.metrics import mean_average_precision
 from ram_tagger.evaluation.scores import score_benchmark
+from ram_tagger.model_folder import CONFIG
 from ram_tagger.predict import RamTagger
 from ram_tagger.sketch.materials import drawn_materials, held_out_benchmark, tag_benchmark
 from ram_tagger.sketch.trial import make_trial

@@ -14,7 +14,6 @@ from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig, RamConfig
 from ram_tagger.evaluation.benchmark import Benchmark
 from ram_tagger.label_bank import build_bank, open_clip_of
-from ram_tagger.labels import LabelSet
 from ram_tagger.sketch.batches import Scenes, tag_matrix
 from ram_tagger.sketch.descriptions import describe
 from ram_tagger.sketch.recipe import SIZE
@@ -23,6 +22,7 @@ from ram_tagger.sketch.trial import Trial, make_trial
 from ram_tagger.sketch.vocabulary import tags
 from ram_tagger.training.materials import DEFAULT_THRESHOLD, Materials, fresh_network
 from ram_tagger.training.recipe import Recipe
+from ram_tagger.vocabulary import LabelSet
 
 CAPTIONS, WRONG = 2, 0.5
 """Captions of each picture, and the part of the pictures for which a wrong one is made up."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from photoindex.tagger import Progress
-from ram_tagger import checkpoint
+from ram_tagger import checkpoint, model_folder
 from ram_tagger.checkpoint import ModelParts
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig, RamConfig
@@ -18,7 +18,7 @@ from ram_tagger.convert import read_published
 from ram_tagger.errors import CheckpointError, RecipeError
 from ram_tagger.evaluation.benchmark import Benchmark, read_benchmark
 from ram_tagger.label_bank import open_clip_of, read_bank
-from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.labels import LabelBank
 from ram_tagger.model import RamPlus
 from ram_tagger.published import fit, swin_names
 from ram_tagger.stopping import Stopping
@@ -29,6 +29,7 @@ from ram_tagger.training.processes import Processes
 from ram_tagger.training.recipe import Labels, Recipe
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import TripletSource
+from ram_tagger.vocabulary import LabelSet
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -88,11 +89,11 @@ def named_labels(named: Labels) -> tuple[LabelSet, LabelBank]:
     """
     if named.bank is None:
         raise RecipeError("labels.bank: give what ram-tagger label-bank wrote")
-    tags = checkpoint.read_lines(named.tags) if named.tags else None
+    tags = model_folder.read_lines(named.tags) if named.tags else None
     names, bank = read_bank(named.bank, tags)
-    chinese = checkpoint.read_lines(named.tags_zh) if named.tags_zh else ("",) * len(names)
+    chinese = model_folder.read_lines(named.tags_zh) if named.tags_zh else ("",) * len(names)
     limits = (
-        checkpoint.read_thresholds(named.thresholds)
+        model_folder.read_thresholds(named.thresholds)
         if named.thresholds
         else (DEFAULT_THRESHOLD,) * len(names)
     )
@@ -141,14 +142,14 @@ def read_evaluations(recipe: Recipe) -> tuple[Benchmark, ...]:
 
 def _continued(recipe: Recipe, start: Path) -> ModelParts:
     if start.is_dir():
-        config = checkpoint.load_config(start)
+        config = model_folder.load_config(start)
         ram = recipe.network.on(config.ram)
         clip = open_clip_of(recipe.clip or str(start))
         model = ModelParts(
             replace(config, name=recipe.name, ram=ram, clip=clip.config),
             checkpoint.load_network(start, ram),
             clip.network,
-            checkpoint.load_labels(start),
+            model_folder.load_labels(start),
             checkpoint.load_bank(start),
         )
     else:

@@ -19,7 +19,7 @@ import numpy as np
 from photoindex.tagger import Concept
 from ram_tagger.errors import RecipeError, UnreadablePicture
 from ram_tagger.label_bank import build_bank, write_bank
-from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.labels import LabelBank
 from ram_tagger.predict import RamTagger, open_picture
 from ram_tagger.training.photo_table import OwnPhoto, split, tags_of
 from ram_tagger.training.recipe import (
@@ -33,6 +33,7 @@ from ram_tagger.training.recipe import (
     Recipe,
     Steps,
 )
+from ram_tagger.vocabulary import LabelSet
 
 OWN = "own tags"
 RECIPE, PREPARED = "recipe.json", "prepared.json"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from photoindex.tagger import Progress
-from ram_tagger.checkpoint import ModelParts, read_lines, save_model_folder
+from ram_tagger.checkpoint import ModelParts, save_model_folder
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import Ended, RamTaggerError, RecipeError
@@ -18,7 +18,8 @@ from ram_tagger.evaluation.benchmark import Benchmark
 from ram_tagger.evaluation.metrics import mean_average_precision
 from ram_tagger.evaluation.scores import Scores, score_benchmark, vocabulary_rows
 from ram_tagger.evaluation.thresholds import tune_thresholds
-from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.labels import LabelBank
+from ram_tagger.model_folder import read_lines
 from ram_tagger.predict import RamTagger, fast_bf16
 from ram_tagger.stopping import Stopping
 from ram_tagger.training.loop import Loop, Taken
@@ -30,6 +31,7 @@ from ram_tagger.training.recipe import Recipe
 from ram_tagger.training.run_folder import RunFolder
 from ram_tagger.training.teacher import Teacher
 from ram_tagger.training.triplets import Share
+from ram_tagger.vocabulary import LabelSet
 
 LEAST_THRESHOLD, LARGEST_THRESHOLD = 0.2, 0.95
 """Between these a chosen threshold has to lie, however few pictures it was chosen on."""

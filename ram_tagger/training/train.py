@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoindex.tagger import Progress
-from ram_tagger.checkpoint import CONFIG, load_config
+from ram_tagger.model_folder import CONFIG, load_config
 from ram_tagger.predict import without_tf32
 from ram_tagger.stopping import Stopping
 from ram_tagger.training.materials import Materials

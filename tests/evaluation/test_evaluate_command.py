@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 from written import SCENES, write_lines
 
-from ram_tagger.checkpoint import load_labels
 from ram_tagger.cli.app import main
 from ram_tagger.evaluation.plot import MEAN, OVERALL
 from ram_tagger.evaluation.scores import Scores
+from ram_tagger.model_folder import load_labels
 from ram_tagger.sources import BUNDLED
 
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import write_lines
 
-from ram_tagger.checkpoint import load_labels
 from ram_tagger.errors import CheckpointError, RamTaggerError
 from ram_tagger.evaluation.benchmark import read_benchmark
 from ram_tagger.evaluation.curves import mean_curve, overall_curve
@@ -26,6 +25,7 @@ from ram_tagger.evaluation.thresholds import (
     tune_thresholds,
     write_thresholds,
 )
+from ram_tagger.model_folder import load_labels
 
 
 def made(values, truth, tags=None, thresholds=None, by="decoder") -> Scores:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ram_tagger.checkpoint import load_config
+from ram_tagger.model_folder import load_config
 from ram_tagger.sources import BUNDLED
 from ram_tagger.training.annotations import Annotation, Annotations
 from ram_tagger.training.clip_cache import ClipCache

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ram_tagger.checkpoint import load_labels
+from ram_tagger.model_folder import load_labels
 from ram_tagger.sketch.trial import read_trial
 from ram_tagger.sources import BUNDLED
 from ram_tagger.training.recipe import Recipe

@@ -12,7 +12,8 @@ from PIL import Image
 from small_run import SmallSet
 from torch import nn
 
-from ram_tagger.checkpoint import load_bank, load_config, load_network
+from ram_tagger.checkpoint import load_bank, load_network
+from ram_tagger.model_folder import load_config
 from ram_tagger.sources import BUNDLED
 from ram_tagger.training import objective
 from ram_tagger.training.objective import Known, Objective, Piece
