@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,33 +23,27 @@ from photoindex.catalog.records import (
     TagCount,
 )
 from photoindex.concept_file import read_concepts
-from photoindex.config import DEFAULT_MODEL, Settings
-from photoindex.errors import LibraryError, ModelError, NothingFound, PictureError, UsageError
+from photoindex.config import Settings
+from photoindex.errors import LibraryError, NothingFound, PictureError, UsageError
 from photoindex.paths import absolute
 from photoindex.photo import Source
-from photoindex.search.rank import Rank
-from photoindex.tagger import Floats, Progress, Tagger, no_progress
+from photoindex.search.options import SearchOptions
+from photoindex.tagger import Floats, Progress, no_progress
+from photoindex.watch_lock import WATCH_LOCK, hold
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels
+    from photoindex.analysis.model_choice import ModelChoice
     from photoindex.analysis.pipeline import Tally
+    from photoindex.exchange.backup import BackupNote
+    from photoindex.exchange.exchange import Exchange
     from photoindex.search.results import SearchResult
     from photoindex.vectors.base import VectorIndex
+    from photoindex.vectors.held import HeldVectors
 
-CATALOG, WATCH_LOCK = "catalog.db", "watch.lock"
-_MODEL = "model"
+CATALOG = "catalog.db"
 _SAVE_VECTORS_EVERY = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """How to search. like: the path of an example picture."""
-
-    limit: int = 20
-    like: Path | None = None
-    rank: Rank = Rank.FUSED
-    min_probability: float | None = None
-    everything: bool = False
+_log = logging.getLogger(__name__)
 
 
 class Library:
@@ -59,8 +55,8 @@ class Library:
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings = settings
         self._catalog = catalog
-        self._taggers: dict[str, Tagger] = {}
-        self._vectors_held: tuple[str, int, VectorIndex] | None = None  # model, generation, index
+        self._looking: ModelChoice | None = None  # who looks at example pictures, if not we
+        self._warm_for: str | None = None
 
     @classmethod
     def open(cls, settings: Settings | None = None, create: bool = True) -> Library:
@@ -111,7 +107,7 @@ class Library:
 
         roots = self.resolve_folders(folders)
         stop = stop or threading.Event()
-        tagger = self._indexing_tagger()
+        tagger = self._models.for_indexing()
         tally = Indexer(self._catalog, tagger, self.settings, progress, stop).catch_up(roots)
         self._refresh_vectors(tagger.model_id, progress)
         return tally
@@ -122,14 +118,19 @@ class Library:
         """Catch up with folders, then follow them until told to stop.
 
         Yields first what the catching up did, then what each settled change did. One watcher a
-        library: raises LibraryError that says who holds it; else as `index`.
+        library: raises LibraryError that says who holds it; else as `index`. Meanwhile searches of
+        other processes are answered from here, if the settings do not say otherwise.
         """
         from photoindex.analysis.indexing import Indexer
-        from photoindex.watch_lock import hold
 
         roots = self.resolve_folders(folders)
-        with hold(self.settings.library / WATCH_LOCK):
-            tagger = self._indexing_tagger()
+        with hold(self.settings.library / WATCH_LOCK), ExitStack() as meanwhile:
+            if self.settings.lend:
+                try:
+                    meanwhile.enter_context(self.lending())
+                except LibraryError as error:
+                    _log.warning("this watcher answers no searches: %s", error)
+            tagger = self._models.for_indexing()
             indexer = Indexer(self._catalog, tagger, self.settings, progress, stop)
             unsaved = 0
             for tally in indexer.follow(roots):
@@ -161,8 +162,6 @@ class Library:
         of the user's own. Watching the folder again brings them back. Raises NothingFound for a
         folder that was never watched, and LibraryError while a watcher runs.
         """
-        from photoindex.watch_lock import hold
-
         path = absolute(folder)
         with hold(self.settings.library / WATCH_LOCK):
             files = self._catalog.folders.forget(path)
@@ -186,7 +185,7 @@ class Library:
             active.model_id if active else None,
             active is not None and active.token_count is not None,
             self._vectors,
-            self._searching_tagger,
+            lambda: self._models.for_searching(),  # of which no more is imported than is needed
         )
         request = SearchRequest(
             query,
@@ -197,6 +196,31 @@ class Library:
             options.everything,
         )
         return search(request, sources)
+
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """While this lasts, searches by other processes are answered from this one, warm.
+
+        Raises LibraryError where another process does so already, or it cannot be done.
+        """
+        from photoindex.lending.lender import lending
+
+        def opened() -> Library:
+            library = Library.open(replace(self.settings, model=None), create=False)
+            library._looking = self._models
+            return library
+
+        with lending(self.settings, self.settings.library / CATALOG, opened):
+            yield
+
+    def warm(self) -> None:
+        """Open what searches need, as far as it is not open and up to date. Raises ModelError."""
+        active = self._catalog.models.active()
+        if active is not None and active.model_id != self._warm_for:
+            self.search('"photoindex warms up"')  # whatever it finds
+            self._warm_for = active.model_id
+        elif active is not None:
+            self._vectors()
 
     # Concepts
 
@@ -210,7 +234,7 @@ class Library:
         from photoindex.analysis.concepts import score_concepts
 
         concepts = read_concepts(file)
-        tagger = self._searching_tagger()
+        tagger = self._models.for_stored_photos()
         self._catalog.concepts.add(score_concepts(concepts, self._catalog, tagger, progress))
         return tuple(self.concept(concept.name) for concept in concepts)
 
@@ -289,90 +313,70 @@ class Library:
         """Counts, model, sizes, failures."""
         return self._catalog.status()
 
+    # The way out, and back
+
+    @property
+    def exchange(self) -> Exchange:
+        """Backups, exports, and tags in sidecars."""
+        from photoindex.exchange.exchange import Exchange
+
+        return Exchange(self._catalog)
+
+    @staticmethod
+    def restore(
+        file: Path, settings: Settings, force: bool = False, progress: Progress = no_progress
+    ) -> BackupNote:
+        """Put the library of a backup in place of none, or with force of the one there is.
+
+        Nothing is changed unless all of it is well. Raises UsageError, LibraryError.
+        """
+        from photoindex.exchange.restore import restore
+
+        catalog, lock = settings.library / CATALOG, settings.library / WATCH_LOCK
+        return restore(absolute(file), catalog, lock, force, progress)
+
     # Models
 
-    @cached_property
+    @property
     def models(self) -> InstalledModels:
         """The models on this machine."""
-        from photoindex.analysis.installed import InstalledModels
-
-        settings = self.settings
-        return InstalledModels(settings.models, settings.device, settings.precision)
+        return self._models.installed
 
     @property
     def model_name(self) -> str:
         """The model that indexing uses: the one asked for, else the library's, else the default."""
-        return self.settings.model or self._catalog.setting(_MODEL) or DEFAULT_MODEL
+        return self._models.name
 
     def ensure_model(self, progress: Progress = no_progress) -> None:
         """Fetch the model that indexing uses if it is not here.
 
         Raises DownloadError, ModelError.
         """
-        if self.models.folder_of(self.model_name) is None:
-            self.models.pull(self.model_name, progress)
+        self._models.ensure(progress)
 
-    def _indexing_tagger(self) -> Tagger:
-        """The model that new photos are analysed with, registered in the catalog."""
-        name = self.model_name
-        folder = self.models.folder_of(name)
-        tagger = self._load(name)
-        kept = str(folder) if folder is not None and ("/" in name) else name
-        self._catalog.models.register(
-            tagger.model_id, kept, tagger.embedding_size, tagger.vocabulary
-        )
-        if self._catalog.models.active() is None:
-            self._catalog.models.activate(tagger.model_id)
-        self._catalog.set_setting(_MODEL, kept)
-        return tagger
+    @cached_property
+    def _models(self) -> ModelChoice:
+        from photoindex.analysis.model_choice import ModelChoice
 
-    def _searching_tagger(self) -> Tagger:
-        """The model that stored photos were analysed with, looked for where the settings say if it
-        is not where it was.
-        """
-        active = self._catalog.models.active()
-        if active is None:
-            return self._indexing_tagger()
-        asked = self.settings.model
-        moved = asked is not None and self.models.folder_of(active.name) is None
-        name = asked if asked is not None and moved else active.name
-        tagger = self._load(name)
-        if tagger.model_id != active.model_id:
-            raise ModelError(
-                f"the library was analysed by {active.model_id}, but {name} is now "
-                f'{tagger.model_id}: run "photoindex index" to analyse it again'
-            )
-        return tagger
-
-    def _load(self, name: str) -> Tagger:
-        if name not in self._taggers:
-            self._taggers[name] = self.models.load(name)
-        return self._taggers[name]
+        return ModelChoice(self.settings, self._catalog)
 
     # Vectors
 
+    @cached_property
+    def _held_vectors(self) -> HeldVectors:
+        from photoindex.vectors.held import HeldVectors
+
+        return HeldVectors(self.settings.library, self._catalog.analyses)
+
     def _vectors(self) -> VectorIndex:
-        """The active model's vector index; read again only when its analyses have changed."""
         active = self._catalog.models.active()
         if active is None:
             raise LibraryError('nothing is indexed yet: run "photoindex index FOLDER" first')
-        now = (active.model_id, self._catalog.analyses.state(active.model_id).generation)
-        if self._vectors_held is None or self._vectors_held[:2] != now:
-            self._vectors_held = None  # two at once may be more than memory holds
-            self._vectors_held = (*now, self._refresh_vectors(active.model_id))
-        return self._vectors_held[2]
+        return self._held_vectors.of(active.model_id)
 
-    def _refresh_vectors(self, model_id: str, progress: Progress = no_progress) -> VectorIndex:
-        """The vector index, brought up to date with the catalog and saved if it was not.
-
-        The files of models that are no longer active are deleted then: they can be made again.
-        """
-        from photoindex.vectors.cache import VectorCache
-
+    def _refresh_vectors(self, model_id: str, progress: Progress) -> None:
         active = self._catalog.models.active()
-        kept = {model_id, active.model_id} if active is not None else {model_id}
-        cache = VectorCache(self.settings.library, self._catalog.analyses, kept)
-        return cache.open(model_id, progress)
+        self._held_vectors.refresh(model_id, active.model_id if active else None, progress)
 
     def _embedding_like(self, path: Path) -> Floats:
         """The embedding of an example picture: the stored one if the library has the photo."""
@@ -386,7 +390,8 @@ class Library:
         active = self._catalog.models.active()
         if known and active and self._catalog.analyses.has(known.id, active.model_id):
             return cast(Floats, self._vectors().embeddings([known.id])[0])
-        return cast(Floats, self._searching_tagger().embed_pictures([decoded.picture])[0])
+        tagger = (self._looking or self._models).for_stored_photos()
+        return cast(Floats, tagger.embed_pictures([decoded.picture])[0])
 
 
 def _tag_name(name: str) -> str:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
-from photoindex.analysis.catch_up import Disagreement, compare, same_content
+from photoindex.analysis.catch_up import Disagreement, compare, same_content, tell_moves
 from photoindex.analysis.concepts import fill_gaps
+from photoindex.analysis.file_table import FileTable, portions
 from photoindex.analysis.pipeline import Tally, analyse_files
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import FileMove, FileRecord
+from photoindex.catalog.records import FileMove, FileRecord, FolderRecord
 from photoindex.config import Settings
 from photoindex.errors import UsageError
 from photoindex.paths import absolute, is_below
-from photoindex.photo import FileState, FoundFile
+from photoindex.photo import FileRow, FileState, FoundFile, file_row
 from photoindex.photos.changes import Changes
 from photoindex.photos.walk import Scan, stamp_of
-from photoindex.photos.watch import watch
 from photoindex.tagger import Progress, Tagger, no_progress
 
 _log = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ KEEP_DELETED = timedelta(days=30)
 """How long the analysis of a deleted photo is kept, so that a move seen late loses nothing."""
 LOOKING = "looking"
 _REPORT_EVERY = 500
+_PORTION = 2000  # files recorded in one go
 
 
 class Indexer:
@@ -48,8 +52,19 @@ class Indexer:
         self._stop = stop
 
     def catch_up(self, folders: Sequence[Path]) -> Tally:
-        """Everything that changed since the last time, deleted photos' remains included."""
-        tally = sum((self._catch_up_root(folder) for folder in folders), Tally())
+        """Everything that changed since the last time, deleted photos' remains included.
+
+        All folders are looked at before anything is recorded, so that what was moved from one to
+        another is known by its inode. Memory is taken by differences alone.
+        """
+        tally, found = Tally(), Disagreement()
+        known = {record.path: record for record in self._catalog.folders.all()}
+        for folder in folders:
+            tally += self._look(folder, known.get(folder), found)
+            if self._stop.is_set():  # what was not looked at is not gone
+                return tally
+        devices = {folder: known[folder].device for folder in folders if folder in known}
+        tally += self._settle(found, devices)
         tally += self._analyse_awaiting()
         if not self._stop.is_set():
             fill_gaps(self._catalog, self._tagger, self._progress)
@@ -61,6 +76,8 @@ class Indexer:
 
         The first is the catching up: the watcher asks for it once its watches are in place.
         """
+        from photoindex.photos.watch import watch
+
         changes = watch(
             folders,
             self._settings.exclude,
@@ -71,54 +88,68 @@ class Indexer:
         for change in changes:
             yield self._apply(change)
 
-    def _catch_up_root(self, folder: Path) -> Tally:
-        """A whole watched folder; an unmounted one makes its photos offline."""
-        looked = Scan(folder, self._settings.exclude)
-        self._progress(LOOKING, 0, None)
-        found = list(self._counted(looked))
-        if self._is_away(folder, found):
+    def _look(self, folder: Path, before: FolderRecord | None, found: Disagreement) -> Tally:
+        """Compare a whole watched folder; an unmounted one makes its photos offline.
+
+        One is unmounted where there is no folder, or an empty one on another device than before.
+        before: what was known of the folder; found: where the differences are added.
+        """
+        self._progress(LOOKING, found.seen, None)
+        device, scan = _device_at(folder), Scan(folder, self._settings.exclude)
+        here = Disagreement()
+        if device is not None:
+            rows = self._counted(scan.rows(), found.seen)
+            here = compare(rows, self._catalog.files.known_under(folder))
+        if self._stop.is_set():
+            return Tally()
+        another_disk = before is not None and before.device not in (None, device)
+        if device is None or _device_at(folder) != device or (another_disk and not here.seen):
             count = self._catalog.folders.set_online(folder, online=False)
             _log.warning("%s is not there: its %d photos are offline, not deleted", folder, count)
             return Tally(offline=count)
-        device = self._device_of(folder)
-        self._catalog.folders.remember(folder, folder.stat().st_dev)
-        known = self._catalog.files.under(folder)
-        return self._settle(compare(found, known), looked.unreadable, device)
+        if before is None or not before.online or before.device != device:
+            self._catalog.folders.remember(folder, device)
+        here.forget_below(scan.unreadable)
+        found.add(here)
+        return Tally()
 
-    def _is_away(self, folder: Path, found: Sequence[FoundFile]) -> bool:
-        """Whether a disk is not mounted: no folder, or an empty one on another device."""
-        try:
-            device = folder.stat().st_dev
-        except OSError:
-            return True
-        if found:
-            return False
-        return self._device_of(folder) not in (None, device)
-
-    def _device_of(self, folder: Path) -> int | None:
-        """The device that a watched folder was on when it was last looked at."""
-        return next((f.device for f in self._catalog.folders.all() if f.path == folder), None)
-
-    def _settle(self, found: Disagreement, unreadable: Sequence[Path], device: int | None) -> Tally:
+    def _settle(self, found: Disagreement, devices: Mapping[Path, int | None]) -> Tally:
         """Record what a comparison told, then analyse what has to be read.
 
-        device: the watched folder's own, when the files were last seen.
+        devices: the watched folders' own, when the files were last seen.
         """
-        missing = [record for record in found.gone if not is_below(record.path, unreadable)]
-        self._catalog.files.move(found.moved)
-        self._catalog.files.restamp([*found.back, *found.renumbered])
-        seen = Tally(moved=len(found.moved), back=len(found.back))
-        return seen + self._let_go(missing, device) + self._analyse(found.unread)
+        files = self._catalog.files
+        moves = tell_moves(found)
+        for group in moves.groups(_PORTION):
+            files.move([FileMove(old.path, file) for old, file in group])
+        for table in (found.back, found.remounted, found.renumbered):
+            for portion in portions(table, _PORTION):
+                files.restamp(portion)
+        tally = Tally(moved=len(moves.now), back=len(found.back))
+        for lost in portions(found.gone, _PORTION):
+            tally += self._let_go([(file.path, file.stamp.device) for file in lost], devices)
+        return tally + self._analyse(found.unread)
 
-    def _let_go(self, missing: Sequence[FileRecord], device: int | None = None) -> Tally:
+    def _let_go(
+        self,
+        missing: Sequence[tuple[Path, int]],
+        devices: Mapping[Path, int | None] = MappingProxyType({}),
+    ) -> Tally:
         """Mark missing files as deleted, or offline with their disk.
 
-        device: of the watched folder, which is there: what lay on it is not on a disk unmounted,
-        though a disk may have another number since the machine was started again.
+        missing: each with the device that it was on; devices: of the watched folders, which are
+        there: what lay on the same one is not on a disk unmounted, though a disk may have another
+        number since the machine was started again.
         """
-        away = {r.path for r in missing if r.stamp.device != device and _is_unmounted(r)}
-        gone = [record.path for record in missing if record.path not in away]
-        self._catalog.files.mark_offline(sorted(away))
+        at = functools.cache(_device_at)
+        away: list[Path] = []
+        gone: list[Path] = []
+        for path, device in missing:
+            own = next((devices[root] for root in devices if is_below(path, [root])), None)
+            # On a disk of its own: the nearest folder that is there lies on another one.
+            there = (number for folder in path.parents if (number := at(folder)) is not None)
+            (away if device != own and next(there) != device else gone).append(path)
+        self._catalog.files.mark_offline(away)
         self._catalog.files.mark_deleted(gone)
         return Tally(deleted=len(gone), offline=len(away))
 
@@ -127,7 +158,8 @@ class Indexer:
         moves, renamed = self._told_moves(change)
         self._catalog.files.move(moves)
         missing = [record for path in change.gone for record in self._present_at(path)]
-        tally = Tally(moved=len(moves)) + self._let_go(missing)
+        tally = Tally(moved=len(moves))
+        tally += self._let_go([(record.path, record.stamp.device) for record in missing])
         news = [news for path in sorted({*change.touched, *renamed}) if (news := self._news(path))]
         unread = [file for file, read in news if read]
         back = [file for file, read in news if not read]
@@ -170,13 +202,16 @@ class Indexer:
     def _analyse_awaiting(self) -> Tally:
         """Photos that another model analysed and this one has not, then switch to this one."""
         catalog, model_id = self._catalog, self._tagger.model_id
-        waiting = [
-            FoundFile(record.path, record.stamp)
-            for record in catalog.analyses.awaiting(model_id)
-            if not self._stop.is_set()
-        ]
+        waiting = FileTable()
+        for record in catalog.analyses.awaiting(model_id):
+            if self._stop.is_set():
+                break
+            waiting.add(file_row(FoundFile(record.path, record.stamp)))
         tally = self._analyse(waiting)
-        if catalog.analyses.awaiting_count(model_id) == 0:
+        active = catalog.models.active()
+        if (active is None or active.model_id != model_id) and not (
+            catalog.analyses.awaiting_count(model_id)
+        ):
             catalog.models.activate(model_id)
         return tally
 
@@ -192,10 +227,13 @@ class Indexer:
             self._stop.is_set,
         )
 
-    def _counted(self, files: Iterable[FoundFile]) -> Iterator[FoundFile]:
-        for number, file in enumerate(files, 1):
+    def _counted(self, files: Iterable[FileRow], before: int) -> Iterator[FileRow]:
+        """Reports how many files were looked at, and ends when told to stop."""
+        for number, file in enumerate(files, before + 1):
             if number % _REPORT_EVERY == 0:
                 self._progress(LOOKING, number, None)
+                if self._stop.is_set():
+                    return
             yield file
 
 
@@ -216,10 +254,10 @@ def resolve_folders(folders: Sequence[Path], catalog: Catalog) -> list[Path]:
     return [f for f in dict.fromkeys(wanted) if not any(o in f.parents for o in wanted)]
 
 
-def _is_unmounted(record: FileRecord) -> bool:
-    """Whether a missing file was on a disk of its own below the watched folder.
-
-    Then the nearest folder that is there lies on another device than the file did.
-    """
-    there = next(folder for folder in record.path.parents if folder.is_dir())
-    return there.stat().st_dev != record.stamp.device
+def _device_at(folder: Path) -> int | None:
+    """The device that a folder is on, None where it is not there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev if stat.S_ISDIR(status.st_mode) else None

@@ -1,6 +1,7 @@
 """Which files a scan finds, and which it leaves alone."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,13 +28,45 @@ def names(folder: Path, *excludes: str) -> list[str]:
 def test_finds_pictures_in_order_with_their_stamps(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.PNG", "sub/z.heic", "sub/deeper/y.webp", "c.jp2"):
         put(tmp_path / name)
-    assert names(tmp_path) == ["a.PNG", "b.jpg", "c.jp2", "sub/z.heic", "sub/deeper/y.webp"]
+    assert names(tmp_path) == ["a.PNG", "b.jpg", "c.jp2", "sub/deeper/y.webp", "sub/z.heic"]
     for found in Scan(tmp_path):
         status = found.path.stat()
         assert found.path.is_absolute()
         assert found.stamp == stamp_of(found.path)
         assert (found.stamp.size, found.stamp.mtime_ns) == (status.st_size, status.st_mtime_ns)
         assert (found.stamp.inode, found.stamp.device) == (status.st_ino, status.st_dev)
+
+
+def test_the_order_is_that_of_whole_paths(tmp_path: Path) -> None:
+    wanted = ["a b.jpg", "a-b.jpg", "a.jpg", "a/0.jpg", "a/b-c.jpg", "a/b/c.jpg", "a0.jpg", "b.jpg"]
+    for name in reversed(wanted):
+        put(tmp_path / name)
+    assert names(tmp_path) == wanted
+
+
+# Names around the slash in the order of bytes, and bytes that are no UTF-8.
+ANY = st.binary(min_size=1, max_size=3).filter(lambda name: not {0, 47} & {*name})
+CLOSE = st.lists(st.sampled_from(b"ab -.0\xff"), min_size=1, max_size=3).map(bytes)
+NAMES = st.one_of(ANY, CLOSE).filter(lambda name: not name.startswith(b"."))
+
+
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=8))
+def test_any_names_come_in_the_order_of_their_bytes(paths: list[list[bytes]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        top, made = os.fsencode(folder), set()
+        for *folders, name in paths:
+            where = b"/".join([top, *folders])
+            file = where + b"/" + name + b".jpg"
+            try:
+                Path(os.fsdecode(where)).mkdir(parents=True, exist_ok=True)
+                Path(os.fsdecode(file)).write_bytes(b"")
+                made.add(file)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                pass  # a file and a folder by the same name: there can be one
+        scan = Scan(Path(folder))
+        assert [row[0] for row in scan.rows()] == sorted(made)
+        assert [os.fsencode(found.path) for found in scan] == sorted(made)
+        assert scan.unreadable == []
 
 
 def test_content_decides_where_the_extension_says_nothing(tmp_path: Path) -> None:
@@ -70,7 +103,7 @@ def test_a_folder_given_by_name_may_be_hidden_itself(tmp_path: Path) -> None:
 def test_excludes_match_names_or_paths(tmp_path: Path) -> None:
     for name in ("keep.jpg", "a.gif", "drafts/x.jpg", "2019/raw/x.jpg", "2020/raw/x.jpg"):
         put(tmp_path / name)
-    assert names(tmp_path, "*.gif", "drafts/") == ["keep.jpg", "2019/raw/x.jpg", "2020/raw/x.jpg"]
+    assert names(tmp_path, "*.gif", "drafts/") == ["2019/raw/x.jpg", "2020/raw/x.jpg", "keep.jpg"]
     assert "2019/raw/x.jpg" not in names(tmp_path, "2019/raw")
     assert "2020/raw/x.jpg" in names(tmp_path, "2019/raw")
     assert "2020/raw/x.jpg" not in names(tmp_path, f"{tmp_path}/20*/raw")
@@ -110,10 +143,10 @@ def test_links(tmp_path: Path) -> None:
     (folder / "loop").symlink_to(folder)
     (folder / "away").symlink_to(outside.parent)
     found = Scan(folder)
-    assert [str(item.path.relative_to(folder)) for item in found] == ["real.jpg", "album/cover.jpg"]
+    assert [str(item.path.relative_to(folder)) for item in found] == ["album/cover.jpg", "real.jpg"]
     assert found.unreadable == []
     (tmp_path / "shortcut").symlink_to(folder)
-    assert names(tmp_path / "shortcut") == ["real.jpg", "album/cover.jpg"]
+    assert names(tmp_path / "shortcut") == ["album/cover.jpg", "real.jpg"]
 
 
 def test_only_regular_files(tmp_path: Path) -> None:
