@@ -1,0 +1,193 @@
+"""Pictures are opened in a process apart: what a file does to it is all that a file can do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from photoindex.errors import PictureError
+from photoindex.photos.decode import DecodedPicture, open_picture
+from photoindex.photos.decoder import Decoder
+
+SIDE = 64
+
+
+def always(content: str) -> bool:
+    return True
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    with Decoder(SIDE) as decoder:
+        yield decoder
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.jpg"
+    chance = np.random.default_rng(0)
+    Image.fromarray(chance.integers(0, 256, (300, 400, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def decoder_processes() -> list[int]:
+    """The processes that this one has started to decode."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    return [int(line.split()[0]) for line in listed if "decoder_process" in line]
+
+
+def when_started(act: Callable[[int], None], known: list[int]) -> threading.Thread:
+    """Do something to the next process as soon as there is one."""
+
+    def wait() -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if new := [pid for pid in decoder_processes() if pid not in known]:
+                return act(new[0])
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_it_gives_what_decoding_here_gives(decoder: Decoder, picture: Path) -> None:
+    decoded, here = decoder.open(picture, always), open_picture(picture, SIDE)
+    assert isinstance(decoded, DecodedPicture)
+    assert decoded.picture.tobytes() == here.picture.tobytes()
+    assert (decoded.picture.size, decoded.facts) == (here.picture.size, here.facts)
+
+
+def test_content_that_is_not_wanted_is_not_decoded(decoder: Decoder, picture: Path) -> None:
+    asked: list[str] = []
+    content = decoder.open(picture, lambda found: bool(asked.append(found)))
+    assert asked == [content] == [open_picture(picture).facts.hash]
+    assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_reasons_arrive_and_the_process_lives_on(decoder: Decoder, picture: Path) -> None:
+    before = decoder_processes()
+    broken = picture.with_name("broken.jpg")
+    broken.write_bytes(picture.read_bytes()[:5000])
+    pipe = picture.with_name("pipe.jpg")
+    os.mkfifo(pipe)
+    for path, reason in (
+        (broken, "truncated"),
+        (pipe, "not a regular file"),
+        (picture.with_name("nothing.jpg"), "no such file"),
+    ):
+        with pytest.raises(PictureError, match=reason):
+            decoder.open(path, always)
+    assert isinstance(decoder.open(picture, always), DecodedPicture)
+    assert decoder_processes() == before
+
+
+def test_names_that_are_no_utf8(decoder: Decoder, picture: Path) -> None:
+    odd = picture.with_name(os.fsdecode(b"caf\xe9\n.jpg"))
+    picture.rename(odd)
+    assert isinstance(decoder.open(odd, always), DecodedPicture)
+
+
+def test_a_process_that_something_else_ended_is_started_again(picture: Path) -> None:
+    with Decoder(SIDE) as decoder:
+        known = decoder_processes()
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+        (pid,) = set(decoder_processes()) - set(known)
+        os.kill(pid, signal.SIGKILL)
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_a_file_that_ends_the_process_twice_is_given_up_with_the_reason(picture: Path) -> None:
+    with Decoder(SIDE) as decoder:
+
+        def end_it(content: str) -> bool:
+            assert decoder._process is not None
+            decoder._process.kill()
+            decoder._process.wait()
+            return True
+
+        with pytest.raises(PictureError, match="crashes its decoder"):
+            decoder.open(picture, end_it)
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_a_file_that_takes_too_long_is_given_up(picture: Path) -> None:
+    with Decoder(SIDE, seconds=1.0) as decoder:
+        known = decoder_processes()
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+        (pid,) = set(decoder_processes()) - set(known)
+        os.kill(pid, signal.SIGSTOP)
+        second = when_started(lambda pid: os.kill(pid, signal.SIGSTOP), [*known, pid])
+        with pytest.raises(PictureError, match="longer than 1 seconds"):
+            decoder.open(picture, always)
+        second.join()
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_memory_is_bounded(decoder: Decoder, tmp_path: Path) -> None:
+    """A file of under two megabytes that would take several gigabytes."""
+    bomb = tmp_path / "bomb.png"
+    Image.new("RGBA", (17_000, 17_000)).save(bomb)
+    with pytest.raises(PictureError, match="not enough memory"):
+        decoder.open(bomb, always)
+    assert isinstance(decoder.open(_small(tmp_path), always), DecodedPicture)
+
+
+def test_signals_to_the_whole_group_do_not_end_it(picture: Path) -> None:
+    """Ctrl-C and a service manager's SIGTERM reach it, too; the batch in hand needs it."""
+    with Decoder(SIDE) as decoder:
+        known = decoder_processes()
+        decoder.open(picture, always)
+        (pid,) = set(decoder_processes()) - set(known)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+        decoder.open(picture, always)
+        assert pid in decoder_processes()
+
+
+def test_it_ends_with_its_parent(picture: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from photoindex.photos.decoder import Decoder\n"
+        f"decoder = Decoder({SIDE}); decoder.open(Path(sys.argv[1]), lambda content: True)\n"
+        "print(decoder._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", program, str(picture)], capture_output=True, text=True, check=False
+    )
+    left = Path(f"/proc/{int(parent.stdout)}")
+    end = time.monotonic() + 20
+    while left.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left.exists()
+
+
+def test_nothing_is_imported_from_the_current_folder(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "trap"
+    (trap / "photoindex").mkdir(parents=True)
+    (trap / "photoindex" / "__init__.py").write_text("raise SystemExit('trapped')")
+    monkeypatch.chdir(trap)
+    with Decoder(SIDE) as decoder:
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def _small(folder: Path) -> Path:
+    path = folder / "small.png"
+    Image.new("RGB", (10, 10)).save(path)
+    return path
