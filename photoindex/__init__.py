@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from photoindex.config import Settings
     from photoindex.errors import PhotoindexError
-    from photoindex.library import Library, SearchOptions
+    from photoindex.library import Library
+    from photoindex.search.options import SearchOptions
     from photoindex.search.results import Hit, SearchResult
 
 _HOMES = {
     "Hit": "photoindex.search.results",
     "Library": "photoindex.library",
     "PhotoindexError": "photoindex.errors",
-    "SearchOptions": "photoindex.library",
+    "SearchOptions": "photoindex.search.options",
     "SearchResult": "photoindex.search.results",
     "Settings": "photoindex.config",
 }

@@ -1,4 +1,4 @@
-"""One watcher a library: a lock that tells who holds it, and that no crash leaves behind."""
+"""One process a task: a lock that tells who holds it, and that no crash leaves behind."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from photoindex.errors import LibraryError
+
+WATCH_LOCK = "watch.lock"
+"""In a library's folder; held while it is watched."""
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Be the only watcher. Raises LibraryError that names the process that already is.
+def hold(
+    path: Path, done: str = "watched", advice: str = "stop it first, or use another library"
+) -> Iterator[None]:
+    """Be the only process by which the library is `done`: the only watcher, say.
 
+    Raises LibraryError that names the process that already is, with some advice.
     The operating system frees the lock when its holder dies; the file beside it is only a note.
     """
-    note = path.with_suffix(".json")
+    from filelock import FileLock, Timeout  # not for those who only look
+
+    note = _note(path)
     lock = FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
         note.write_text(json.dumps(_about_us()), encoding="utf-8")
     except Timeout as error:
-        raise LibraryError(f"{_holder(note)}: stop it first, or use another library") from error
+        raise LibraryError(f"{_holder(note, done)}: {advice}") from error
     except (OSError, NotImplementedError) as error:
         lock.release()
         raise LibraryError(
@@ -41,6 +47,15 @@ def hold(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def seems_held(path: Path) -> bool:
+    """Whether a process says that it holds a lock; one that was killed may still do so."""
+    return _note(path).exists()
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
 def _about_us() -> dict[str, str | int]:
     return {
         "pid": os.getpid(),
@@ -49,12 +64,12 @@ def _about_us() -> dict[str, str | int]:
     }
 
 
-def _holder(note: Path) -> str:
+def _holder(note: Path, done: str) -> str:
     try:
         who = json.loads(note.read_text(encoding="utf-8"))
         return (
-            f"this library is already watched by process {who['pid']} on {who['host']} "
+            f"this library is already {done} by process {who['pid']} on {who['host']} "
             f"since {who['since']}"
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return "this library is already watched by another process"
+        return f"this library is already {done} by another process"

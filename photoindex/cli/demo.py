@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from platformdirs import user_data_path
 
 from photoindex.cli import render
 from photoindex.cli.outcome import summary
@@ -36,10 +35,10 @@ def demo(
     Indexes them with the bundled model, prints tags, searches, and adds concepts. Needs no
     network. The pictures are drawn scenes, which is all that the bundled model knows.
     """
-    from photoindex.config import Settings
+    from photoindex.config import Settings, data_folder
     from photoindex.library import Library
 
-    tour = lay_out(folder or user_data_path("photoindex") / "demo")
+    tour = lay_out(folder or data_folder() / "demo")
     models = session_of(context).models
     settings = Settings.load(library=tour.library, models=models, model=MODEL)
     with Library.open(settings) as library, meter() as progress:
@@ -88,7 +87,7 @@ def _two_things(library: Library, tour: Tour) -> None:
 
 
 def _search(library: Library, query: str, tour: Tour) -> None:
-    from photoindex.library import SearchOptions
+    from photoindex.search.options import SearchOptions
 
     result = library.search(query, SearchOptions(limit=SHOWN))
     print_lines([render.understood(result)])

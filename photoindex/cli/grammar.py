@@ -8,13 +8,8 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from photoindex.cli.words import filters_last, hoisted
 from photoindex.terminal.wording import shown
-
-GLOBAL_OPTIONS = ("--library", "--models-folder")
-_FIELDS = ("tag:", "-tag:", "after:", "before:", "in:")
-_UNWANTED = re.compile(r"-([a-zA-Z][^\W\d_]|[^\W\d_a-zA-Z]|\")")
-"""A dash and a word, of which no short option has more than its first letter."""
-
 
 _WANTED = {
     "Input should be a valid number, .*": "give a number, such as 0.5",
@@ -52,10 +47,7 @@ class QueryCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take such words behind `--`, where nothing is an option."""
-        end = args.index("--") if "--" in args else len(args)
-        filters = [word for word in args[:end] if _UNWANTED.match(word)]
-        others = [word for word in args[:end] if word not in filters]
-        return super().parse_args(ctx, [*others, "--", *args[end + 1 :], *filters])
+        return super().parse_args(ctx, filters_last(args))
 
 
 class NumberCommand(TyperCommand):
@@ -67,38 +59,3 @@ class NumberCommand(TyperCommand):
             return super().parse_args(ctx, args)
         numbers = [word for word in args if _NEGATIVE.match(word)]
         return super().parse_args(ctx, [*(w for w in args if w not in numbers), "--", *numbers])
-
-
-def hoisted(args: list[str]) -> list[str]:
-    """The arguments with the global options first, in the order they came."""
-    end = args.index("--") if "--" in args else len(args)
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(args[:end])
-    for word in words:
-        if word in GLOBAL_OPTIONS:
-            front.extend([word, *(value for value in [next(words, None)] if value is not None)])
-        elif word.startswith(tuple(f"{option}=" for option in GLOBAL_OPTIONS)):
-            front.append(word)
-        else:
-            rest.append(word)
-    return [*front, *rest, *args[end:]]
-
-
-def joined(words: list[str]) -> str:
-    """The query that the shell's words make.
-
-    One word is a whole query. Of several, one that is a filter with spaces in its value was quoted
-    for the shell, as in `cat in:"My Photos"`: the quotes are put back.
-    """
-    if len(words) == 1:
-        return words[0]
-    return " ".join(_requoted(word) for word in words)
-
-
-def _requoted(word: str) -> str:
-    field = next((field for field in _FIELDS if word.lower().startswith(field)), None)
-    value = word[len(field) :] if field else ""
-    if not any(character.isspace() for character in value) or '"' in value:
-        return word
-    return f'{word[: -len(value)]}"{value}"'

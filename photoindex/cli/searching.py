@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from photoindex.cli import documents, render
-from photoindex.cli.grammar import joined
+from photoindex.cli.answering import answer
+from photoindex.cli.asked import Asked
 from photoindex.cli.options import AsJson, Device, Precision
 from photoindex.cli.session import session_of
-from photoindex.errors import ExitCode, UsageError
+from photoindex.search.options import SearchOptions
 from photoindex.search.rank import Rank
-from photoindex.terminal.json_output import print_json
-
-if TYPE_CHECKING:
-    from photoindex.search.results import SearchResult
 
 
 def search(
@@ -59,44 +53,17 @@ def search(
     Words that are tags, English or Chinese, match as tags; other free text is an open-set concept.
     Results end where relevance ends.
     """
-    text = joined(query or [])
-    if not text.strip() and like is None:
-        raise UsageError('nothing to search for: write photoindex search "tabby cat on roof"')
-    if as_json + (paths or null) + why > 1:
-        raise UsageError("--json, --why and paths are different answers: choose one")
     session = session_of(context)
-    with session.open_library(model=model, device=device, precision=precision) as library:
-        from photoindex.library import SearchOptions
-
-        wanted = SearchOptions(limit, like, rank, min_probability, everything)
-        result = library.search(text, wanted)
-    if as_json:
-        print_json(documents.search(text, like, rank.value, result))
-    elif paths or null:
-        _print_paths(result, b"\0" if null else b"\n")
-    else:
-        _print_hits(result, like, why)
-    if not result.hits:
-        typer.echo(render.nothing(result), err=True)
-        raise typer.Exit(ExitCode.NOTHING_FOUND)
-
-
-def _print_paths(result: SearchResult, end: bytes) -> None:
-    """Paths as the file system has them, byte for byte."""
-    sys.stdout.flush()
-    for hit in result.hits:
-        for file in hit.photo.files[:1]:
-            sys.stdout.buffer.write(os.fsencode(file) + end)
-    sys.stdout.buffer.flush()
-
-
-def _print_hits(result: SearchResult, like: Path | None, why: bool) -> None:
-    typer.echo(render.understood(result, like), err=True)
-    if not result.hits:
-        return
-    if why:
-        render.hits_explained(result.hits)
-    else:
-        render.hits(result.hits)
-    if result.found > len(result.hits):
-        typer.echo(f"the first {len(result.hits)} of {result.found:,}: -n shows more", err=True)
+    said = {"model": model, "device": device, "precision": precision}
+    asked = Asked(
+        tuple(query or ()),
+        SearchOptions(limit, like, rank, min_probability, everything),
+        why,
+        as_json,
+        paths,
+        null,
+        session.library,
+        session.models,
+        tuple((name, value) for name, value in said.items() if value is not None),
+    )
+    raise typer.Exit(answer(asked))

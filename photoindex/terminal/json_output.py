@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import typer
+from photoindex.terminal.lines import print_text
 
 # What JSON allows in a text and a terminal should not be sent.
 _STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -15,12 +15,17 @@ _STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One document on standard output."""
-    typer.echo(_steerless(json.dumps(document, ensure_ascii=False, indent=2)))
+    print_text(_steerless(json.dumps(document, ensure_ascii=False, indent=2)))
 
 
 def print_json_line(document: Mapping[str, Any]) -> None:
     """One of many documents on standard output, a line each."""
-    typer.echo(_steerless(json.dumps(document, ensure_ascii=False)))
+    print_text(json_line(document))
+
+
+def json_line(document: Mapping[str, Any]) -> str:
+    """The same line, to be written elsewhere."""
+    return _steerless(json.dumps(document, ensure_ascii=False))
 
 
 def _steerless(text: str) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
+from photoindex.terminal.lines import remark
 from photoindex.terminal.wording import duration, size
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines."""
-_IN_BYTES = ("downloading ", "checking ")
+_IN_BYTES = ("downloading ", "checking ", "copying ")
 
 
 class Meter(Protocol):
@@ -119,7 +118,7 @@ class BarMeter:
 def meter() -> Iterator[Meter]:
     """A meter that suits standard error, taken away at the end."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield LineMeter(lambda line: typer.echo(line, err=True))
+        yield LineMeter(remark)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn

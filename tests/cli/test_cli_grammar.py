@@ -3,7 +3,7 @@
 import pytest
 from typed import Command
 
-from photoindex.cli.grammar import hoisted, joined
+from photoindex.cli.words import hoisted, joined
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,10 @@ def test_global_options_may_stand_anywhere(given: list[str], understood: list[st
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["serch"], "photoindex: No such command 'serch'. Did you mean 'search'? (photoindex -h)"),
+        (
+            ["seaarch"],
+            "photoindex: No such command 'seaarch'. Did you mean 'search'? (photoindex -h)",
+        ),
         (["search", "--qqq"], "photoindex: No such option: --qqq (photoindex search -h)"),
         (["--models-folder"], "photoindex: Option '--models-folder' requires an argument"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from photoindex.cli.app import app
+from photoindex.cli.commands import application
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
 
@@ -23,7 +23,7 @@ def commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
             yield " ".join((*words, name)), command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app), ("photoindex",)))
+COMMANDS = dict(commands(typer.main.get_command(application()), ("photoindex",)))
 
 
 def documented() -> dict[str, set[str]]:
