@@ -1,0 +1,1 @@
+"""Looking at a whole library and what it needs, and mending what can be made again."""
