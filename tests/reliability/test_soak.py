@@ -1,0 +1,142 @@
+"""Twenty thousand file events through a watcher: it ends up true to the folder, and no larger."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from disturbed import Place, Undisturbed, listed, look
+
+EVENTS, WARM_UP = 20_000, 6_000
+PATIENCE = 240.0
+GROWTH = 64 << 20  # bytes that allocators may keep without anything being lost
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass(slots=True)
+class Disturber:
+    """Creates, copies, rewrites, renames and deletes files at random, and counts what it did.
+
+    Contents are those of known pictures, so that most of what happens is about files, not photos.
+    """
+
+    folder: Path
+    contents: list[bytes]
+    chance: random.Random
+    done: int = 0
+    made: int = 0
+    files: list[Path] = field(default_factory=list)
+
+    def go_on(self, events: int) -> None:
+        """So many more events, in bursts."""
+        end = self.done + events
+        while self.done < end:
+            for _ in range(self.chance.randint(1, 400)):
+                self._something()
+            time.sleep(self.chance.choice((0.0, 0.05, 0.4)))
+
+    def _something(self) -> None:
+        self.chance.choices(
+            (self._create, self._rewrite, self._rename, self._delete, self._rename_folder),
+            (40, 15, 15, 25 if len(self.files) < 400 else 60, 1),
+        )[0]()
+
+    def _create(self) -> None:
+        self.made += 1
+        path = self.folder / f"album {self.chance.randrange(12)}" / f"{self.made}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.chance.choice(self.contents))
+        self.files.append(path)
+        self.done += 1
+
+    def _rewrite(self) -> None:
+        for path in self._some():
+            path.write_bytes(self.chance.choice(self.contents))
+
+    def _rename(self) -> None:
+        for path in self._some():
+            self.made += 1
+            self.files.remove(path)
+            self.files.append(path.rename(path.with_name(f"moved {self.made}.jpg")))
+
+    def _delete(self) -> None:
+        for path in self._some():
+            path.unlink()
+            self.files.remove(path)
+
+    def _rename_folder(self) -> None:
+        folders = sorted({path.parent for path in self.files})
+        if not folders:
+            return
+        self.made += 1
+        old = self.chance.choice(folders)
+        new = old.rename(self.folder / f"album moved {self.made}")
+        self.files = [new / path.name if path.parent == old else path for path in self.files]
+        self.done += 1
+
+    def _some(self) -> Iterator[Path]:
+        if self.files:
+            self.done += 1
+            yield self.chance.choice(self.files)
+
+
+def test_many_events(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path / "pictures")
+    place.pictures.mkdir()
+    whole = [p for p in sorted(undisturbed.pictures.rglob("*.jpg")) if "broken" not in p.name]
+    disturber = Disturber(
+        place.pictures, [path.read_bytes() for path in whole[:60]], random.Random(3)
+    )
+    watcher = place.start("watch", str(place.pictures))
+    try:
+        disturber.go_on(WARM_UP)
+        _until_true(place, watcher)
+        before = _memory(watcher.pid), _open_files(watcher.pid)
+        disturber.go_on(EVENTS - WARM_UP)
+        _until_true(place, watcher)
+        memory, files = _memory(watcher.pid), _open_files(watcher.pid)
+        assert memory < before[0] + GROWTH
+        assert files <= before[1] + 8
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.wait(60) == 0
+    assert disturber.done >= EVENTS
+    seen = look(place.library)
+    assert seen.photos.keys() == {p.relative_to(place.pictures).as_posix() for p in disturber.files}
+    shutil.rmtree(place.library)  # the same folder, seen by a library that saw nothing happen
+    place.run("index", str(place.pictures))
+    assert look(place.library) == seen
+
+
+def _until_true(place: Place, watcher: subprocess.Popen[bytes]) -> None:
+    """Wait until the library lists just the files that are there, with what is in them."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert watcher.poll() is None
+        time.sleep(1.0)
+        there = {
+            str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+            for path in place.pictures.rglob("*.jpg")
+        }
+        if there == listed(place.library):
+            return
+    raise AssertionError("the watcher did not catch up with the folder")
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes of a process and its children."""
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
