@@ -167,10 +167,11 @@ def _hit(row: Any) -> Hit:
 
 
 def _photo(row: Any) -> PhotoRecord:
-    number, (*facts, metadata), files = row
+    number, (hash_, size, width, height, format_, metadata), files = row
     taken_at, *others = metadata
     known = Metadata(None if taken_at is None else datetime.fromisoformat(taken_at), *others)
-    return PhotoRecord(number, PhotoFacts(*facts, metadata=known), tuple(map(Path, files)))
+    facts = PhotoFacts(hash_, size, width, height, format_, known)
+    return PhotoRecord(number, facts, tuple(map(Path, files)))
 
 
 def _tag(row: Any) -> PhotoTag:
