@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import open_clip
@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from ram_tagger import backbones  # noqa: F401  (registers this project's backbones with timm)
+from ram_tagger.attention import attend
 from ram_tagger.config import ClipConfig
 from ram_tagger.errors import RamTaggerError
+from ram_tagger.packed import PackedLinear
 
 PADDING, UNKNOWN = 0, 1
 TEXT_BATCH = 64
@@ -73,6 +76,15 @@ class Clip:
         self.network = network.eval()
         self.tokenize = Tokenizer(config)
 
+    def settle(self, device: torch.device, dtype: torch.dtype, packed: bool) -> None:
+        """Go where the network is to run. Texts stay in float32: concepts are the same anywhere."""
+        visual = cast(nn.Module, self.network.visual)
+        if packed:
+            _pack_blocks(visual)
+        if dtype != torch.float32:
+            visual.to(dtype)
+        self.network.to(device)
+
     @torch.inference_mode()
     def embed_pixels(self, pixels: Tensor) -> Tensor:
         """(pictures, 3, size, size) to (pictures, width)."""
@@ -89,3 +101,48 @@ class Clip:
         ids = self.tokenize(texts).to(weight.device)
         parts = [self.network.encode_text(part).float() for part in ids.split(TEXT_BATCH)]  # type: ignore[operator]
         return F.normalize(torch.cat(parts), dim=-1)
+
+
+QUICK_GELU = 1.702
+"""The steepness of OpenAI's approximate GELU: x * sigmoid(1.702 x)."""
+
+
+class _PackedBlock(nn.Module):
+    """A residual attention block of open_clip's vision tower, with packed layers."""
+
+    def __init__(self, block: ResidualAttentionBlock) -> None:
+        super().__init__()
+        attention, expand, contract = block.attn, block.mlp.c_fc, block.mlp.c_proj
+        self.ln_1, self.ln_2, self.heads = block.ln_1, block.ln_2, attention.num_heads
+        self.qkv = PackedLinear(attention.in_proj_weight, attention.in_proj_bias)
+        self.output = PackedLinear(attention.out_proj.weight, attention.out_proj.bias)
+        # x * sigmoid(a x) is swish(a x) / a: oneDNN has swish, and the factors go into weights.
+        factor = QUICK_GELU if isinstance(block.mlp.gelu, QuickGELU) else 1.0
+        self.activation = "gelu" if factor == 1.0 else "swish"
+        self.expand = PackedLinear(expand.weight * factor, expand.bias * factor)
+        self.contract = PackedLinear(contract.weight / factor, contract.bias)
+
+    def forward(self, x: Tensor, attn_mask: None = None) -> Tensor:
+        """(pictures, tokens, width), the same back."""
+        qkv = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, -1))  # B N 3 heads D
+        x = self.output.plus(attend(*qkv.permute(2, 0, 3, 1, 4)), x)
+        return self.contract.plus(self.expand.then(self.activation, self.ln_2(x)), x)
+
+
+def _pack_blocks(visual: nn.Module) -> None:
+    """Pack the blocks of open_clip's own vision tower, one by one; others stay as they are."""
+    if not isinstance(visual, VisionTransformer):
+        return
+    blocks = cast(Any, visual).transformer.resblocks
+    for number, block in enumerate(blocks):
+        if _packable(block):
+            blocks[number] = _PackedBlock(block)
+
+
+def _packable(block: Any) -> bool:
+    return bool(
+        type(block) is ResidualAttentionBlock
+        and isinstance(block.mlp.gelu, QuickGELU | nn.GELU)
+        and isinstance(block.ls_1, nn.Identity)
+        and block.attn.batch_first
+    )

@@ -6,11 +6,13 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from ram_tagger import backbones  # noqa: F401  (registers this project's backbones with timm)
 from ram_tagger.config import RamConfig
 from ram_tagger.errors import RamTaggerError
+from ram_tagger.windows import WindowOrder
 
 
 class ImageEncoder(nn.Module):
@@ -20,6 +22,12 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.backbone = _backbone(config)
         self.image_proj = nn.Linear(self.backbone.num_features, config.embedding_width)
+        self._windows: WindowOrder | None = None
+
+    def settle(self) -> None:
+        """Prepare for inference: the weights are final, in place and of their last precision."""
+        if isinstance(self.backbone, SwinTransformer) and WindowOrder.fits(self.backbone):
+            self._windows = WindowOrder(self.backbone)
 
     def features(self, pixels: Tensor) -> Tensor:
         """Backbone tokens before projection.
@@ -27,7 +35,10 @@ class ImageEncoder(nn.Module):
         pixels: (pictures, 3, image_size, image_size), normalised.
         Returns (pictures, 1 + patches, backbone width); token 0 is the mean of the others.
         """
-        spatial = spatial_tokens(self.backbone, self.backbone.forward_features(pixels))
+        if self._windows is not None and not self.training:
+            spatial = self._windows(pixels)
+        else:
+            spatial = spatial_tokens(self.backbone, self.backbone.forward_features(pixels))
         return torch.cat([spatial.mean(dim=1, keepdim=True), spatial], dim=1)  # B N D
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -1,36 +1,16 @@
-"""Labels: their names and thresholds, and the bank of description embeddings the network reads."""
+"""The bank of description embeddings that the network reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ram_tagger.errors import ShapeError
 
-
-@dataclass(frozen=True, slots=True)
-class LabelSet:
-    """A vocabulary in checkpoint order: parallel names, Chinese names and thresholds (0..1).
-
-    A tag without a Chinese name has an empty one.
-    """
-
-    names: tuple[str, ...]
-    names_zh: tuple[str, ...]
-    thresholds: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not len(self.names) == len(self.names_zh) == len(self.thresholds):
-            raise ShapeError(
-                f"{len(self.names)} tags, {len(self.names_zh)} Chinese tags and "
-                f"{len(self.thresholds)} thresholds: give one line of each for every tag"
-            )
-
-    def __len__(self) -> int:
-        return len(self.names)
+TOGETHER = 128
+"""Labels averaged at a time: their descriptions are read twice, from the cache the second time."""
 
 
 class LabelBank:
@@ -62,7 +42,8 @@ class LabelBank:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> LabelBank:
         """The same bank elsewhere."""
-        return LabelBank(self.embeddings.to(device=device, dtype=dtype), self.counts)
+        # A copy of the counts: else they would hold on to the file that all of it is mapped from.
+        return LabelBank(self.embeddings.to(device=device, dtype=dtype), self.counts.clone())
 
     def chosen(self, rows: Sequence[int]) -> LabelBank:
         """Some of the labels, in another order if so wished."""
@@ -92,7 +73,10 @@ class LabelBank:
                 "they come from different models"
             )
         if len(self._groups) == 1:
-            return self._average(glance, self.embeddings, self._groups[0][2])
+            count = self._groups[0][2]
+            together = len(self) if glance.is_cuda else TOGETHER
+            parts = self.embeddings.split(together * count)
+            return torch.cat([self._average(glance, part, count) for part in parts], dim=1)
         parts, order = [], []
         for labels, starts, count in self._groups:
             rows = (starts[:, None] + torch.arange(count)).flatten().to(glance.device)

@@ -39,15 +39,18 @@ class RamPlus(nn.Module):
         tokens: (pictures, 1 + patches, width), of which only the mean token is used.
         Returns (pictures, labels, width). RAM++, section 3.3.
         """
-        glance = F.normalize(tokens[:, 0], dim=-1) * self.reweight_scale.exp()  # B D
+        glance = F.normalize(tokens[:, 0].float(), dim=-1) * self.reweight_scale.exp()  # B D
         return bank.weighted(glance.to(bank.embeddings.dtype))  # B C D
 
-    def score(self, tokens: Tensor, bank: LabelBank) -> Tensor:
+    def score(self, tokens: Tensor, bank: LabelBank, scales: Tensor | None = None) -> Tensor:
         """Logits of every label for every picture, from image tokens alone.
 
-        tokens: (pictures, 1 + patches, width). Returns (pictures, labels).
+        tokens: (pictures, 1 + patches, width); as they are stored, int8 with scales (pictures, 1 +
+        patches) float32 to multiply each token by. Returns (pictures, labels).
         """
-        return cast(Tensor, self.decoder(self.reweight(tokens, bank).to(tokens.dtype), tokens))
+        labels = self.reweight(tokens, bank)  # a glance has no length to scale
+        labels = labels.to(tokens.dtype if scales is None else bank.embeddings.dtype)
+        return cast(Tensor, self.decoder(labels, tokens, scales))
 
     def align(self, tokens: Tensor, texts: Tensor) -> Tensor:
         """Logits of every text for every picture, used by the alignment loss.

@@ -16,15 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from photoindex.tagger import Concept, Floats, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
+from photoindex.tagger import Concept, Floats, ImageTokens, LabelEmbeddings, StoredPhotos, Tag
 from ram_tagger import checkpoint
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
-from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.labels import LabelBank
+from ram_tagger.memory import fitting_batch
 from ram_tagger.model import RamPlus
+from ram_tagger.model_folder import load_config, load_labels
 from ram_tagger.openset import bank_of, embed_concepts
+from ram_tagger.packed import can_pack, pack
 from ram_tagger.pixels import as_rgb, clip_pixels, ram_pixels
+from ram_tagger.vocabulary import LabelSet
+from ram_tagger.workers import Workers
 
 Picture = Path | str | Image.Image
 T = TypeVar("T")
@@ -33,6 +38,8 @@ pi_heif.register_heif_opener()  # Pillow opens HEIC, which phones write, only wi
 
 PAIRS = 16_384
 """Pairs of a stored photo and a label decoded at a time: bounds memory whatever is asked."""
+PHOTOS = 256
+"""Stored photos decoded at a time: enough for matrix products to run at their full rate."""
 WORTH_BF16 = 50_000_000
 """Parameters from which 16-bit arithmetic pays; below, equal figures everywhere matter more."""
 
@@ -80,40 +87,67 @@ class RamTagger:
         self.labels = labels
         self.device = choose_device(device)
         self.dtype = choose_dtype(precision, self.device, network)
-        self.network = network.to(self.device, self.dtype)
-        self.clip = clip
-        clip.network.to(self.device)
-        if self.dtype != torch.float32:
-            clip.network.visual.to(self.dtype)  # type: ignore[union-attr,operator]
+        # One after the other, so that no more than one is mapped from its file and copied as well.
         self.bank = bank.to(self.device, self.dtype)
-        self.batch_size = 32 if self.device.type == "cuda" else 4
+        del bank
+        packed = can_pack(self.device, self.dtype)
+        if packed:
+            pack(network)
+        self.network = network.to(self.device, self.dtype)
+        self.network.encoder.settle()
+        self.clip = clip
+        clip.settle(self.device, self.dtype, packed)
+        self.batch_size = fitting_batch(self.device)
+        # In 32 bit torch's other library multiplies, which would not compute with one thread each.
+        self._workers = Workers() if packed else None
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", precision: str = "auto") -> RamTagger:
         """Open a model folder. Raises CheckpointError, RamTaggerError."""
-        config = checkpoint.load_config(folder)
+        config = load_config(folder)
         network = checkpoint.load_network(folder, config.ram)
         clip = Clip(config.clip, checkpoint.load_clip(folder, config.clip))
-        labels, bank = checkpoint.load_labels(folder), checkpoint.load_bank(folder)
-        if len(bank) != len(labels):
+        bank = [checkpoint.load_bank(folder)]
+        labels = load_labels(folder)
+        if len(bank[0]) != len(labels):
             raise CheckpointError(
-                f"{folder} has {len(labels)} tags and embeddings of {len(bank)}: convert it again"
+                f"{folder} has {len(labels)} tags and embeddings of {len(bank[0])}: "
+                "convert it again"
             )
-        return cls(config, network, clip, labels, bank, device, precision)
+        return cls(config, network, clip, labels, bank.pop(), device, precision)
 
-    @torch.inference_mode()
     def predict(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
         """Every probability, the image tokens and the CLIP embedding, picture by picture.
 
         Raises UnreadablePicture for a path that holds none.
         """
         for batch in batched(pictures, self.batch_size):
-            opened = [open_picture(picture) for picture in batch]
-            pixels = ram_pixels(opened, self.config.ram).to(self.device, self.dtype)
-            tokens = self.network.encode(pixels)
-            probabilities = _numpy(self.network.score(tokens, self.bank).float().sigmoid())
-            embeddings = self.embed_pictures(opened)
-            yield from map(Prediction, probabilities, _numpy(tokens), embeddings)
+            yield from self._predict([open_picture(picture) for picture in batch])
+
+    def _predict(self, pictures: Sequence[Image.Image]) -> list[Prediction]:
+        """With smaller batches from here on where a GPU has too little memory for this one."""
+        try:
+            return self._look_at(pictures)
+        except torch.OutOfMemoryError:
+            if len(pictures) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = self.batch_size = (len(pictures) + 1) // 2
+        return [*self._predict(pictures[:half]), *self._predict(pictures[half:])]
+
+    def _look_at(self, pictures: Sequence[Image.Image]) -> list[Prediction]:
+        workers = self._workers
+        if workers is None or len(pictures) < workers.count:
+            return self._look_at_once(pictures)
+        parts = batched(pictures, -(-len(pictures) // workers.count))
+        return [one for part in workers.map(self._look_at_once, parts) for one in part]
+
+    @torch.inference_mode()
+    def _look_at_once(self, pictures: Sequence[Image.Image]) -> list[Prediction]:
+        pixels = ram_pixels(pictures, self.config.ram).to(self.device, self.dtype)
+        tokens = self.network.encode(pixels)
+        probabilities = _numpy(self.network.score(tokens, self.bank).float().sigmoid())
+        return list(map(Prediction, probabilities, _numpy(tokens), self.embed_pictures(pictures)))
 
     def tags(self, prediction: Prediction, threshold: float | None = None) -> tuple[Tag, ...]:
         """The tags whose probability is above their own threshold, most probable first.
@@ -154,21 +188,20 @@ class RamTagger:
         """The label embeddings of concepts."""
         return embed_concepts(self.clip, concepts)
 
-    @torch.inference_mode()
-    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhoto]) -> Floats:
-        """(photos, labels) probabilities from stored tokens, streaming."""
+    def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhotos]) -> Floats:
+        """(photos, labels) probabilities from stored tokens, block by block as they come."""
         bank = bank_of(labels).to(self.device, self.dtype)
-        blocks = [
-            _numpy(self.network.score(self._restore(block), bank).float().sigmoid())
-            for block in batched(photos, max(1, PAIRS // max(1, len(labels))))
-        ]
-        return np.concatenate(blocks) if blocks else np.empty((0, len(labels)), np.float32)
+        size = min(PHOTOS, max(1, PAIRS // max(1, len(labels))))
+        parts = (part for block in photos for part in _cut(_tokens_of(block), size))
+        each = map if self._workers is None else self._workers.map
+        scores = list(each(lambda part: self._score(part, bank), parts))
+        return np.concatenate(scores) if scores else np.empty((0, len(labels)), np.float32)
 
-    def _restore(self, photos: Sequence[StoredPhoto]) -> Tensor:
-        tokens = [_tokens_of(photo) for photo in photos]
-        values = torch.from_numpy(np.stack([t.values for t in tokens])).to(self.device)
-        scales = torch.from_numpy(np.stack([t.scales for t in tokens])).to(self.device)
-        return (values.float() * scales.unsqueeze(-1)).to(self.dtype)  # B N D
+    @torch.inference_mode()
+    def _score(self, stored: ImageTokens, bank: LabelBank) -> Floats:
+        values = torch.from_numpy(stored.values).to(self.device)  # B N D
+        scales = torch.from_numpy(stored.scales).to(self.device)  # B N
+        return _numpy(self.network.score(values, bank, scales).float().sigmoid())
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -225,10 +258,16 @@ def fast_bf16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def _tokens_of(photo: StoredPhoto) -> ImageTokens:
-    if photo.tokens is None:
+def _tokens_of(photos: StoredPhotos) -> ImageTokens:
+    if photos.tokens is None:
         raise RamTaggerError("a photo without image tokens cannot be scored: analyse it again")
-    return photo.tokens
+    return photos.tokens
+
+
+def _cut(tokens: ImageTokens, size: int) -> Iterator[ImageTokens]:
+    for start in range(0, len(tokens.values), size):
+        part = slice(start, start + size)
+        yield ImageTokens(tokens.values[part], tokens.scales[part])
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto, Tag
+from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto, StoredPhotos, Tag
 from ram_tagger.clip import Clip
 from ram_tagger.convert import read_published
 from ram_tagger.errors import UnreadablePicture
@@ -63,7 +63,7 @@ def concept_tags(
     Scored from tokens as a library stores them, so that a library gives the same figures.
     """
     stored = StoredPhoto(prediction.embedding, ImageTokens.quantise(prediction.tokens))
-    probabilities = tagger.score(labels, [stored])[0]
+    probabilities = tagger.score(labels, [StoredPhotos.of([stored])])[0]
     tags = [
         Tag(concept.name, concept.name_zh, float(probability), concept.threshold)
         for concept, probability in zip(concepts, probabilities, strict=True)

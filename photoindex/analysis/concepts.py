@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import NewConcept
-from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Progress, Tagger
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Progress, StoredPhotos, Tagger
+
+T = TypeVar("T")
 
 SCORING = "scoring"
 
@@ -66,12 +70,24 @@ def _pass_over(
 ) -> tuple[Ids, Floats]:
     total = catalog.analyses.state(tagger.model_id).count if photo_ids is None else len(photo_ids)
     ids: list[Ids] = [np.empty(0, dtype=np.int64)]
-    scores: list[Floats] = [np.empty((0, len(labels)), dtype=np.float32)]
-    done = 0
-    progress(SCORING, done, total)
-    for block_ids, photos in catalog.analyses.stored(tagger.model_id, photo_ids):
-        ids.append(block_ids)
-        scores.append(tagger.score(labels, photos))
-        done += len(photos)
-        progress(SCORING, done, total)
-    return np.concatenate(ids), np.concatenate(scores)
+
+    def passing() -> Iterator[StoredPhotos]:
+        done = 0
+        for block, photos in _one_ahead(catalog.analyses.stored(tagger.model_id, photo_ids)):
+            ids.append(block)
+            yield photos
+            done += len(photos)
+            progress(SCORING, done, total)
+
+    progress(SCORING, 0, total)
+    scores = tagger.score(labels, passing())
+    return np.concatenate(ids), scores
+
+
+def _one_ahead(blocks: Iterator[T]) -> Iterator[T]:
+    """Blocks read by a thread of its own while the one before is scored."""
+    with ThreadPoolExecutor(1, thread_name_prefix="blocks") as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block

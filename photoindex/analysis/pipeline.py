@@ -14,7 +14,7 @@ from photoindex.errors import PictureError
 from photoindex.photo import FoundFile
 from photoindex.photos.decode import DecodedPicture, decode_picture, read_picture
 from photoindex.photos.walk import stamp_of
-from photoindex.tagger import Analysis, Progress, Tagger
+from photoindex.tagger import Analysis, Progress, StoredPhotos, Tagger
 
 READERS = 2
 """Threads that read and decode ahead of the network."""
@@ -129,7 +129,8 @@ def score_new(
     known = catalog.concepts.embeddings(tagger.model_id)
     if known is None:
         return [{} for _ in analyses]
-    probabilities = tagger.score(known.labels, [analysis.stored for analysis in analyses])
+    stored = StoredPhotos.of([analysis.stored for analysis in analyses])
+    probabilities = tagger.score(known.labels, [stored])
     return [dict(zip(known.ids.tolist(), map(float, row), strict=True)) for row in probabilities]
 
 

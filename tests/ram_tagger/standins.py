@@ -19,9 +19,9 @@ from photoindex.tagger import Concept
 from ram_tagger.checkpoint import ModelParts, save_model_folder
 from ram_tagger.clip import Clip, build_clip
 from ram_tagger.config import ClipConfig, ModelConfig, RamConfig
-from ram_tagger.labels import LabelSet
 from ram_tagger.model import RamPlus
 from ram_tagger.openset import bank_of, embed_concepts
+from ram_tagger.vocabulary import LabelSet
 
 PARITY = Path(__file__).parents[1] / "parity"
 SEED = 7

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ram_tagger.errors import ShapeError
-from ram_tagger.labels import LabelBank, LabelSet
+from ram_tagger.labels import LabelBank
+from ram_tagger.vocabulary import LabelSet
 
 WIDTH = 8
 

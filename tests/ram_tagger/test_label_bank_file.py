@@ -22,7 +22,8 @@ from ram_tagger.cli.app import main
 from ram_tagger.errors import CheckpointError, ShapeError
 from ram_tagger.label_bank import build_bank, open_clip_of, read_bank, write_bank
 from ram_tagger.labels import LabelBank
-from ram_tagger.openset import TEMPLATES, embed_concepts
+from ram_tagger.openset import embed_concepts
+from ram_tagger.templates import TEMPLATES
 
 WIDTH = 128  # of the bundled model's CLIP
 DESCRIBED = {

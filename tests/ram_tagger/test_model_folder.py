@@ -14,9 +14,10 @@ from standins import SMALL_TAGS, small_config, write_small_model
 from torch import Tensor
 
 import ram_tagger
-from ram_tagger.checkpoint import ModelParts, load_config, save_model_folder
+from ram_tagger.checkpoint import ModelParts, save_model_folder
 from ram_tagger.config import ModelConfig
 from ram_tagger.errors import CheckpointError, RamTaggerError
+from ram_tagger.model_folder import load_config
 from ram_tagger.predict import RamTagger
 
 

@@ -13,9 +13,9 @@ from standins import SMALL_TAGS
 
 from photoindex.concept_file import parse_concepts, read_concepts
 from photoindex.errors import ConceptError
-from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhoto
-from ram_tagger.openset import TEMPLATES, describe
+from photoindex.tagger import Concept, ImageTokens, LabelEmbeddings, StoredPhotos
 from ram_tagger.predict import RamTagger
+from ram_tagger.templates import TEMPLATES, describe
 
 CAT = ("a furry animal", "whiskers")
 
@@ -173,7 +173,8 @@ def test_no_concepts_give_no_labels(small: RamTagger):
 def test_a_concept_added_today_scores_as_the_tag_it_would_have_been(small: RamTagger, parity):
     """A vocabulary entry, described again as a concept, gets the figure of the closed set."""
     (prediction,) = small.predict([parity.recipe.picture(3)])
-    exact = StoredPhoto(prediction.embedding, ImageTokens.quantise(prediction.tokens))
+    tokens = ImageTokens.quantise(prediction.tokens[None])
+    exact = StoredPhotos(prediction.embedding[None], tokens)
     concepts = [Concept(name, tuple(texts)) for name, (_, texts) in SMALL_TAGS.items()]
     together = small.score(small.embed_concepts(concepts), [exact])[0]
     assert np.allclose(together, prediction.probabilities, atol=0.01)  # int8 tokens

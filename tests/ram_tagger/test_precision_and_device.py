@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from standins import Parity
 from torch import Tensor
 
-from photoindex.tagger import ImageTokens, LabelEmbeddings, StoredPhoto
+from photoindex.tagger import ImageTokens, LabelEmbeddings, StoredPhotos
 from ram_tagger.errors import RamTaggerError
 from ram_tagger.predict import RamTagger, choose_dtype, fast_bf16
 
@@ -111,11 +111,9 @@ def test_storing_tokens_hardly_moves_a_logit(swin_b: RamTagger, parity: Parity):
     """Measured: 0.011 of a logit at most on six pictures (docs/explanation/tokens-at-rest.md)."""
     figures = parity.figures("ram_plus_swin_b_224")
     exact = figures["logits"]
-    photos = [
-        StoredPhoto(np.zeros(512, np.float32), ImageTokens.quantise(tokens))
-        for tokens in figures["image_embeds"]
-    ]
-    stored = logits(swin_b.score(everything(swin_b), photos))
+    tokens = ImageTokens.quantise(figures["image_embeds"])
+    photos = StoredPhotos(np.zeros((len(exact), 512), np.float32), tokens)
+    stored = logits(swin_b.score(everything(swin_b), [photos]))
     assert np.abs(stored - exact).max() < 0.02
     sure = np.abs(exact) > 0.02
     assert ((stored > 0) == (exact > 0))[sure].all()
@@ -124,13 +122,18 @@ def test_storing_tokens_hardly_moves_a_logit(swin_b: RamTagger, parity: Parity):
 def test_stored_photos_are_scored_as_a_stream_and_in_parts(small: RamTagger, monkeypatch):
     """However many photos and labels, every figure is that of one photo and one label."""
     generator = np.random.default_rng(0)
+    tokens = generator.standard_normal((7, 37, 64)).astype(np.float32)
+    blocks = [
+        StoredPhotos(np.zeros((len(part), 64), np.float32), ImageTokens.quantise(part))
+        for part in (tokens[:1], tokens[1:6], tokens[6:])
+    ]
     photos = [
-        StoredPhoto(np.zeros(64, np.float32), ImageTokens.quantise(tokens))
-        for tokens in generator.standard_normal((7, 37, 64)).astype(np.float32)
+        StoredPhotos(np.zeros((1, 64), np.float32), ImageTokens.quantise(part[None]))
+        for part in tokens
     ]
     labels = everything(small)
     monkeypatch.setattr("ram_tagger.predict.PAIRS", 9)  # two photos of four labels at a time
-    together = small.score(labels, iter(photos))
+    together = small.score(labels, iter(blocks))
     assert together.shape == (7, 4)
     alone = np.concatenate([small.score(labels, [photo]) for photo in photos])
     assert np.allclose(together, alone, atol=1e-5)
@@ -139,7 +142,7 @@ def test_stored_photos_are_scored_as_a_stream_and_in_parts(small: RamTagger, mon
 
 def test_a_photo_without_tokens_cannot_be_scored(small: RamTagger):
     with pytest.raises(RamTaggerError, match="without image tokens"):
-        small.score(everything(small), [StoredPhoto(np.zeros(64, np.float32), None)])
+        small.score(everything(small), [StoredPhotos(np.zeros((1, 64), np.float32), None)])
 
 
 def everything(tagger: RamTagger) -> LabelEmbeddings:

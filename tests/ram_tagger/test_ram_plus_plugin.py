@@ -18,7 +18,7 @@ from photoindex.tagger import (
     ENTRY_POINT_GROUP,
     Concept,
     LoadOptions,
-    StoredPhoto,
+    StoredPhotos,
     Tagger,
     TaggerPlugin,
 )
@@ -70,7 +70,7 @@ def test_analysis_keeps_what_later_questions_need(tagger: Tagger, parity: Parity
     assert np.allclose(analysis.stored.embedding, tagger.embed_pictures([picture])[0], atol=1e-6)
 
     described = [Concept(name, tuple(texts)) for name, (_, texts) in SMALL_TAGS.items()]
-    later = tagger.score(tagger.embed_labels(described), [analysis.stored])[0]
+    later = tagger.score(tagger.embed_labels(described), [StoredPhotos.of([analysis.stored])])[0]
     seen = {tag.name: tag.probability for tag in analysis.tags}
     for concept, probability in zip(described, later, strict=True):
         if concept.name in seen:
@@ -91,7 +91,7 @@ def test_errors_are_photoindexs_own(plugin: TaggerPlugin, tagger: Tagger, tmp_pa
         plugin.build(tmp_path, tmp_path / "model", "mine")
     with pytest.raises(ModelError, match="without image tokens"):
         labels = tagger.embed_labels([Concept("cat")])
-        tagger.score(labels, [StoredPhoto(np.zeros(64, np.float32), None)])
+        tagger.score(labels, [StoredPhotos(np.zeros((1, 64), np.float32), None)])
 
 
 def test_files_put_together_by_hand_are_imported_under_the_name_of_the_weights(
@@ -133,6 +133,7 @@ def test_a_full_gpu_is_told_from_other_trouble(
         raise raised
 
     monkeypatch.setattr(RamTagger, "embed_pictures", fail)
+    monkeypatch.setattr(RamTagger, "predict", fail)
     with pytest.raises(told[0], match=told[1]):
         tagger.embed_pictures([])
     with pytest.raises(told[0], match=told[1]):
