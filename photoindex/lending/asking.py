@@ -6,22 +6,24 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from photoindex.config import Settings
 from photoindex.errors import PhotoindexError
-from photoindex.lending.messages import (
+from photoindex.lending.reading import Lines
+from photoindex.lending.requests import (
     LONGEST_REQUEST,
     MOST_HITS,
     Malformed,
     Wanted,
     greeting,
-    parse_answer,
     request,
 )
-from photoindex.lending.reading import Lines
 from photoindex.search.options import SearchOptions
 from photoindex.search.query import with_absolute_folders
-from photoindex.search.results import SearchResult
+
+if TYPE_CHECKING:
+    from photoindex.search.results import SearchResult
 
 TO_BE_GREETED, TO_BE_ANSWERED = 0.5, 120.0  # seconds
 _LONGEST_GREETING, _LONGEST_ANSWER = 1024, 64 * 1024 * 1024  # bytes
@@ -60,8 +62,10 @@ def _message(settings: Settings, query: str, options: SearchOptions) -> bytes | 
 
 def _answer(connection: socket.socket, message: bytes) -> SearchResult | PhotoindexError | None:
     """Raises OSError where no answer comes, Malformed where it is none."""
-    connection.sendall(message)
+    connection.sendall(message + b"\n")
+    from photoindex.lending.answers import parse_answer  # while the other side is at work
+
     lines = Lines(connection)
-    if lines.next(_LONGEST_GREETING, TO_BE_GREETED) + b"\n" != greeting():
+    if lines.next(_LONGEST_GREETING, TO_BE_GREETED) != greeting():
         return None
     return parse_answer(lines.next(_LONGEST_ANSWER, TO_BE_ANSWERED))

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from photoindex.config import Settings
 from photoindex.errors import NothingFound, PhotoindexError, PictureError, UsageError
-from photoindex.lending import messages
+from photoindex.lending import answers, requests
 from photoindex.lending.address import SOCKET, is_ours, listen
-from photoindex.lending.messages import Malformed, Wanted
 from photoindex.lending.reading import Lines
+from photoindex.lending.requests import Malformed, Wanted
 from photoindex.search.options import SearchOptions
 from photoindex.search.results import SearchResult
 from photoindex.watch_lock import hold
@@ -107,21 +107,21 @@ class Lender:
             with connection, contextlib.suppress(OSError):
                 if is_ours(connection):
                     connection.settimeout(TO_LISTEN)
-                    connection.sendall(messages.greeting())
-                    line = Lines(connection).next(messages.LONGEST_REQUEST, TO_ASK)
+                    connection.sendall(requests.greeting() + b"\n")
+                    line = Lines(connection).next(requests.LONGEST_REQUEST, TO_ASK)
                     answer = self._answer(line)
                     connection.settimeout(TO_LISTEN)
-                    connection.sendall(answer)
+                    connection.sendall(answer + b"\n")
         finally:
             self._connections.release()
 
     def _answer(self, line: bytes) -> bytes:
         try:
-            wanted = messages.parse_request(line)
+            wanted = requests.parse_request(line)
         except Malformed as error:
-            return messages.declined(str(error))
+            return answers.declined(str(error))
         if not wanted.suits(self._settings) or not _is_the_same_file(wanted):
-            return messages.declined("this process would find something else")
+            return answers.declined("this process would find something else")
         with self._searches:
             return self._search(wanted)
 
@@ -129,17 +129,17 @@ class Lender:
         try:
             library = self._library.now()
         except PhotoindexError as error:
-            return messages.declined(str(error))
+            return answers.declined(str(error))
         try:
-            return messages.found(library.search(wanted.query, wanted.options))
+            return answers.found(library.search(wanted.query, wanted.options))
         except (UsageError, NothingFound, PictureError) as error:
-            return messages.failed(error) or messages.declined("the asker will see why")
+            return answers.failed(error) or answers.declined("the asker will see why")
         except PhotoindexError as error:  # a model that was replaced, say: see it with fresh eyes
             _log.info("a search is left to the asker: %s", error)
         except Exception as error:  # noqa: BLE001  (told here; the asker searches itself)
             _log.exception("a search is left to the asker, because of a fault here: %r", error)
         self._library.forget(library)
-        return messages.declined("it cannot be answered here")
+        return answers.declined("it cannot be answered here")
 
     def _keep_warm(self) -> None:
         """Open what searches need before the first one, and take over changes before the next."""
@@ -198,6 +198,6 @@ def _is_the_same_file(wanted: Wanted) -> bool:
     if wanted.options.like is None:
         return True
     try:
-        return messages.plain_file(wanted.options.like) == wanted.like
+        return requests.plain_file(wanted.options.like) == wanted.like
     except OSError:
         return False

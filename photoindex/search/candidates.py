@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +21,9 @@ BACKGROUND = 100
 """Photos that the decoder scores besides, to learn what is usual for the query."""
 REWEIGHT_SCALE = 1 / 0.07
 """How sharply a photo prefers the descriptions that fit it (RAM++, section 3.3)."""
-_DEPTH = 5  # photos fetched from the index for each that is wanted: their weights differ
+_DEPTH = 5  # photos fetched in one direction for each that is wanted: their weights differ
 _SPARE = 100  # photos beyond the shortlist whose exact similarity decides
-_ALIKE = 0.8  # cosine from which a direction stands for a description
+_ALIKE = 0.93  # cosine from which a direction stands for a description
 _DIRECTIONS = 6  # looked into at most
 
 
@@ -52,7 +53,9 @@ def find_candidates(
     similarities decide. The noise floor is measured on estimates: it is a median.
     """
     descriptions = labels.embeddings
-    _, found = vectors.search(_directions(descriptions), _DEPTH * shortlist, within)
+    directions = _directions(descriptions)
+    depth = math.ceil(_DEPTH / math.sqrt(len(directions)))
+    _, found = vectors.search(directions, depth * shortlist, within)
     ids = np.unique(np.concatenate([found[found != ABSENT], also])).astype(np.int64)
     ids, estimates = _held(ids, vectors.estimates(descriptions, ids), descriptions)
     most = shortlist + len(also)

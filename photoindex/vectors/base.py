@@ -32,7 +32,8 @@ class VectorIndex(Protocol):
     def search(self, queries: Floats, k: int, within: AnyIds | None = None) -> tuple[Floats, Ids]:
         """The k most similar photos of each query, the most similar first.
 
-        queries: (q, d) float32; within: look only among these ids, None for all.
+        queries: (q, d) float32, ways of asking for one thing, so what one misses another may find;
+        within: look only among these ids, None for all.
         Returns similarities (q, k) float32 and ids (q, k) int64; where there are fewer than k,
         the rest is -inf and `ABSENT`.
         """

@@ -26,9 +26,10 @@ class InvertedIndex:
 
     A search takes the lists in the order of their centroids' similarity until they hold `read`
     photos. With a filter, only photos and lists that it leaves count, and √share of `read` are
-    enough: of the share that it leaves, that is a greater part. So nothing is missed in a library
-    of `read` photos, nor under a filter that leaves read²/len, wherever those lie. Exact embeddings come from where `exact` reads them. `kind` is saved with it: a file of another
-    kind is never misread.
+    enough: of the share that it leaves, that is a greater part. So one query misses nothing in
+    a library of `read` photos, nor under a filter that leaves read²/len, wherever those lie. Of
+    q queries for one thing, √(1/q) of that is enough each. Exact embeddings come from where
+    `exact` reads them. `kind` is saved with it: a file of another kind is never misread.
     """
 
     kind = "inverted"
@@ -151,7 +152,7 @@ class InvertedIndex:
             photos = bitmap(allowed)
             chosen["sel"] = faiss.IDSelectorBitmap(photos)
         lists = bitmap(np.flatnonzero(sizes))
-        read = self._read * np.sqrt(sizes.sum() / len(self))
+        read = self._read * np.sqrt(sizes.sum() / len(self) / len(asked))
         parameters = faiss.SearchParametersIVF(
             nprobe=self._probed(asked, sizes, max(int(read), _READ_A_HIT * most)),
             quantizer_params=faiss.SearchParameters(sel=faiss.IDSelectorBitmap(lists)),

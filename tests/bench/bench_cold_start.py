@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import stored_library
@@ -38,9 +38,11 @@ _BY_TORCH = """
 import sys
 from pathlib import Path
 from photoindex import Library, SearchOptions, Settings
+from photoindex.search.rank import Rank
 with Library.open(Settings(library=Path(sys.argv[1])), create=False) as library:
     library._models.for_stored_photos().embed_text(["a"])  # opens the network, which then searches
-    found = library.search(sys.argv[2], SearchOptions(everything=True))
+    options = SearchOptions(rank=Rank(sys.argv[3]), everything=True)
+    found = library.search(sys.argv[2], options)
 print(len(found.hits), flush=True)
 """
 
@@ -57,20 +59,20 @@ def measure(bench: Bench) -> Iterator[Figure]:
         seconds = _searched(many, words)
         what = f"filters: {what}, {count}"
         yield Figure(PART, what, seconds, "s", torch, "importing torch", "<= 0.35 s")
-    yield from _free_text(many, f"free text by similarity, {count}", ("--rank", "clip"))
-    yield from _free_text(scored, f"free text, 200 re-scored, {SCORED:,} photos", ())
+    if bench.model is not None:
+        yield from _free_text(many, "clip", f"by similarity, {count}")
+    yield from _free_text(scored, "fused", "200 photos re-scored")
 
 
-def _free_text(library: Path, what: str, options: Sequence[str]) -> Iterator[Figure]:
-    words = (*TEXT, "--all", *options)
-    torch = _first_line([sys.executable, "-c", _BY_TORCH, library, " ".join(TEXT)], 3)
-    alone = _searched(library, words)
-    yield Figure(PART, what, alone, "s", torch, "the same by torch", "<= 0.65 s")
-    with _lent(library):
-        lent = _searched(library, words)
-        yield Figure(
-            PART, f"{what}, beside serve", lent, "s", torch, "the same by torch", "<= 0.15 s"
-        )
+def _free_text(library: Path, rank: str, what: str) -> Iterator[Figure]:
+    """Alone, and beside a process that lends."""
+    by_torch = [sys.executable, "-c", _BY_TORCH, library, " ".join(TEXT), rank]
+    torch = _first_line(by_torch, 3)
+    words = (*TEXT, "--all", "--rank", rank)
+    for how, wanted in (("alone", "<= 0.65 s"), ("beside serve", "<= 0.15 s")):
+        with _lent(library, words) if how != "alone" else nullcontext():
+            seconds = _searched(library, words)
+        yield Figure(PART, f"free text {how}, {what}", seconds, "s", torch, "by torch", wanted)
 
 
 def _libraries(bench: Bench) -> tuple[Path, Path]:
@@ -128,14 +130,14 @@ def _first_line(command: Sequence[str | Path], rounds: int = ROUNDS) -> float:
 
 
 @contextmanager
-def _lent(library: Path) -> Iterator[None]:
-    """`photoindex serve`, warm: after a search of its own kind, it is."""
+def _lent(library: Path, words: Sequence[str]) -> Iterator[None]:
+    """`photoindex serve`, warm as it is after a search."""
     with subprocess.Popen(
         [PROGRAM, "--library", library, "serve"], stderr=subprocess.DEVNULL
     ) as serving:
         while not (library / SOCKET).exists():
             time.sleep(0.05)
-        _searched(library, (*TEXT, "--all"))
+        _searched(library, words)
         try:
             yield
         finally:

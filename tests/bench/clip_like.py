@@ -67,17 +67,20 @@ class ClipLike:
         moment = shown + _MOMENT * _spread(rng, count) @ self.turn
         return _pictures(rng, self.axes, moment, self.turn)
 
-    def texts(self, count: int, descriptions: int, seed: int) -> Floats:
+    def texts(self, count: int, descriptions: int, seed: int, spread: float = 1.0) -> Floats:
         """(count, descriptions, 512): each text described in several ways, of cosine 0.9.
 
-        Three of four ask for a subject of the library, the rest for something that it lacks.
+        spread: how many times as far from their mean as that. Three of four ask for a subject of
+        the library, the rest for something that it lacks.
         """
         rng = np.random.default_rng([seed, 2])
         asked = self.means[rng.integers(len(self.means), size=count)]
         asked[::4] = (_AREA + _SUBJECT) / np.sqrt(2) * _spread(rng, len(asked[::4])) @ self.turn
         common, each = _spread(rng, count), _spread(rng, count * descriptions)
         wording = (common[:, None] + each.reshape(count, descriptions, WIDTH)) / np.sqrt(2)
-        return _unit(self.axes[1] + _ASKED * asked[:, None] + _WORDING * (wording @ self.turn))
+        rows = _unit(self.axes[1] + _ASKED * asked[:, None] + _WORDING * (wording @ self.turn))
+        mean = rows.mean(axis=1, keepdims=True)
+        return _unit(mean + spread * (rows - mean))
 
 
 def _pictures(rng: np.random.Generator, axes: Floats, moment: Floats, turn: Floats) -> Floats:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from neighbours import PATIENCE, Answer, Place
 
-from photoindex.lending import messages
+from photoindex.lending import answers, requests
 
 Behaviour = Callable[[socket.socket], object]
 
@@ -67,7 +67,7 @@ def back_where_it_was() -> Iterator[None]:
 
 
 def greeted(then: bytes) -> Behaviour:
-    return lambda connection: connection.sendall(messages.greeting() + then)
+    return lambda connection: connection.sendall(requests.greeting() + b"\n" + then)
 
 
 BEHAVIOURS: dict[str, Behaviour | None] = {
@@ -78,7 +78,7 @@ BEHAVIOURS: dict[str, Behaviour | None] = {
     "sends no line": lambda c: c.sendall(b"x" * 100_000),
     "greets and hangs up": greeted(b""),
     "breaks off": greeted(b'{"found": [[], '),
-    "declines": greeted(messages.declined("no")),
+    "declines": greeted(answers.declined("no") + b"\n"),
     "answers garbage": greeted(b"\xff\xfe\n"),
     "answers another question": greeted(b'{"found": 7}\n'),
     "fails in a way unknown": greeted(b'{"error": ["OSError", "no"]}\n'),
@@ -178,7 +178,7 @@ root_only = pytest.mark.skipif(
 
 @root_only
 def test_a_lender_of_another_user_is_not_asked(place: Place, alone: Answer) -> None:
-    wrong = messages.greeting() + b'{"found": [[], [], null, 0, 0]}\n'
+    wrong = requests.greeting() + b'\n{"found": [[], [], null, 0, 0]}\n'
     os.chdir(place.library)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.socket.name)
@@ -221,5 +221,5 @@ def test_another_user_is_not_answered(place: Place, tmp_path: Path) -> None:
             }
         finally:
             os.close(number)
-    assert told[0].stdout == messages.greeting()
+    assert told[0].stdout == requests.greeting() + b"\n"
     assert told[65534].stdout == b""

@@ -14,10 +14,10 @@ import pytest
 from neighbours import PATIENCE, PICTURES, Place
 
 from photoindex.config import Settings
-from photoindex.lending import messages
+from photoindex.lending import answers, requests
 from photoindex.lending.address import connect
-from photoindex.lending.messages import Wanted
 from photoindex.lending.reading import Lines
+from photoindex.lending.requests import Wanted
 from photoindex.search.options import SearchOptions
 
 
@@ -41,7 +41,7 @@ def answer(lent: Place, sent: bytes) -> bytes:
         try:
             connection.sendall(sent)
             parts = iter(lambda: connection.recv(65536), b"")
-            return b"".join(parts).removeprefix(messages.greeting())
+            return b"".join(parts).removeprefix(requests.greeting() + b"\n")
         except ConnectionError:
             return b""
 
@@ -49,7 +49,7 @@ def answer(lent: Place, sent: bytes) -> bytes:
 def asked(lent: Place, query: str, like: Path | None = None) -> bytes:
     models = Path(lent.environment["XDG_DATA_HOME"]) / "photoindex/models"
     settings = Settings(library=lent.library, models=models)
-    return messages.request(Wanted.of(settings, query, SearchOptions(like=like)))
+    return requests.request(Wanted.of(settings, query, SearchOptions(like=like))) + b"\n"
 
 
 def test_a_request_is_answered(lent: Place) -> None:
@@ -91,8 +91,8 @@ def test_whoever_is_slow_hinders_nobody(lent: Place) -> None:
         assert lent.search("cat").lent
         slow.sendall(request[10:])
         lines = Lines(slow)
-        assert lines.next(1000, PATIENCE) + b"\n" == messages.greeting()
-        assert messages.parse_answer(lines.next(10**6, PATIENCE)) is not None
+        assert lines.next(1000, PATIENCE) == requests.greeting()
+        assert answers.parse_answer(lines.next(10**6, PATIENCE)) is not None
 
 
 def test_whoever_sends_no_more_is_answered(lent: Place) -> None:
@@ -101,7 +101,7 @@ def test_whoever_sends_no_more_is_answered(lent: Place) -> None:
         half.shutdown(socket.SHUT_WR)
         lines = Lines(half)
         lines.next(1000, PATIENCE)
-        assert messages.parse_answer(lines.next(10**6, PATIENCE)) is not None
+        assert answers.parse_answer(lines.next(10**6, PATIENCE)) is not None
 
 
 def test_whoever_does_not_wait_hinders_nobody(lent: Place) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photoindex.errors import LibraryError, ModelError, NothingFound, QueryError
-from photoindex.lending import messages
-from photoindex.lending.messages import Malformed, Wanted
-from photoindex.photo import FileStamp, Metadata, PhotoFacts, PhotoRecord, PhotoTag, Source
+from photoindex.lending import answers, requests
+from photoindex.lending.requests import FileIdentity, Malformed, Wanted
+from photoindex.photo import Metadata, PhotoFacts, PhotoRecord, PhotoTag, Source
 from photoindex.search.options import SearchOptions
 from photoindex.search.query import Query, parse, with_absolute_folders
 from photoindex.search.rank import Rank
@@ -59,42 +59,42 @@ wishes = st.builds(
     texts,
     st.builds(
         SearchOptions,
-        *(st.integers(1, messages.MOST_HITS), st.none(), st.sampled_from(Rank)),
+        *(st.integers(1, requests.MOST_HITS), st.none(), st.sampled_from(Rank)),
         *(st.none() | shares, st.booleans()),
     ),
     *(st.none(), texts, texts, texts, st.none() | texts),
 )
-stamps = st.builds(FileStamp, whole, whole, whole, whole)
+identities = st.tuples(whole, whole, whole, whole)
 
 
 @given(results)
 def test_what_is_found_arrives_to_the_last_digit(result: SearchResult) -> None:
-    line = messages.found(result)
-    assert line.count(b"\n") == 1
-    assert messages.parse_answer(line) == result
+    line = answers.found(result)
+    assert b"\n" not in line
+    assert answers.parse_answer(line) == result
 
 
-@given(wishes, st.none() | st.tuples(paths, stamps))
-def test_what_is_wanted_arrives(wanted: Wanted, like: tuple[Path, FileStamp] | None) -> None:
+@given(wishes, st.none() | st.tuples(paths, identities))
+def test_what_is_wanted_arrives(wanted: Wanted, like: tuple[Path, FileIdentity] | None) -> None:
     if like is not None:
         options = SearchOptions(like=like[0])
         wanted = Wanted(wanted.query, options, like[1], "/m", "auto", "auto", None)
-    assert messages.parse_request(messages.request(wanted)) == wanted
+    assert requests.parse_request(requests.request(wanted)) == wanted
 
 
 @given(texts)
 def test_an_error_of_the_query_arrives_as_it_was_raised(message: str) -> None:
     for kind in (QueryError, NothingFound):
-        line = messages.failed(kind(message))
+        line = answers.failed(kind(message))
         assert line is not None
-        error = messages.parse_answer(line)
+        error = answers.parse_answer(line)
         assert type(error) is kind and str(error) == message
 
 
 @pytest.mark.parametrize("error", [ModelError("gone"), LibraryError("damaged")])
 def test_what_is_wrong_here_may_be_right_there(error: ModelError | LibraryError) -> None:
-    assert messages.failed(error) is None
-    assert messages.parse_answer(messages.declined("whatever")) is None
+    assert answers.failed(error) is None
+    assert answers.parse_answer(answers.declined("whatever")) is None
 
 
 anything = st.recursive(
@@ -106,24 +106,24 @@ anything = st.recursive(
 @given(st.binary() | anything.map(lambda message: json.dumps(message).encode()))
 def test_garbage_is_malformed_and_nothing_worse(line: bytes) -> None:
     with pytest.raises(Malformed):
-        messages.parse_request(line)
+        requests.parse_request(line)
 
 
 @given(st.data(), wishes)
 def test_a_request_with_anything_in_it_is_sound_or_malformed(
     data: st.DataObject, wanted: Wanted
 ) -> None:
-    row = json.loads(messages.request(wanted))
+    row = json.loads(requests.request(wanted))
     at = data.draw(st.integers(0, len(row) - 1))
     row[at] = data.draw(anything)
     with contextlib.suppress(Malformed):
-        messages.request(messages.parse_request(json.dumps(row).encode()))
+        requests.request(requests.parse_request(json.dumps(row).encode()))
 
 
 @pytest.mark.parametrize("depth", [100_000])
 def test_nesting_is_no_way_in(depth: int) -> None:
     with pytest.raises(Malformed):
-        messages.parse_request(b"[" * depth)
+        requests.parse_request(b"[" * depth)
 
 
 queries = st.lists(
@@ -169,4 +169,4 @@ def test_times_keep_their_microseconds() -> None:
     facts = PhotoFacts("h", 1, 2, 3, "JPEG", Metadata(datetime(2024, 5, 17, 12, 0, 0, 1)))
     hit = Hit(PhotoRecord(1, facts, ()), 0.1, True, (), Evidence())
     result = SearchResult((hit,), (), None, 1, 0)
-    assert messages.parse_answer(messages.found(result)) == result
+    assert answers.parse_answer(answers.found(result)) == result

@@ -1,6 +1,7 @@
-"""What a search and the process that answers it say to each other: a line of JSON each.
+"""What a search says to the process that is to answer it: one line of JSON, a row of fields.
 
-Records travel as rows of their fields, in order: the two are of one version, or do not talk.
+Both are of one version, or do not talk. This module imports little: whoever asks imports the rest
+while the other side is searching already.
 """
 
 from __future__ import annotations
@@ -9,23 +10,20 @@ import json
 import os
 import stat
 from dataclasses import astuple, dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from photoindex.config import Settings
-from photoindex.errors import NothingFound, PhotoindexError, QueryError, UsageError
-from photoindex.photo import FileStamp, Metadata, PhotoFacts, PhotoRecord, PhotoTag, Source
 from photoindex.search.options import SearchOptions
 from photoindex.search.rank import Rank
-from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.version import __version__
 
 PROTOCOL = 1
 LONGEST_REQUEST = 64 * 1024  # bytes
 MOST_HITS = 1000
 """More than that is no quick answer: such a search is everyone's own."""
-_ERRORS = {error.__name__: error for error in (NothingFound, QueryError, UsageError)}
+
+FileIdentity = tuple[int, int, int, int]
+"""Device, inode, size, mtime_ns."""
 
 
 class Malformed(Exception):
@@ -42,7 +40,7 @@ class Wanted:
 
     query: str
     options: SearchOptions
-    like: FileStamp | None
+    like: FileIdentity | None
     models: str
     device: str
     precision: str
@@ -71,22 +69,23 @@ class Wanted:
         )
 
 
-def plain_file(path: Path) -> FileStamp:
+def plain_file(path: Path) -> FileIdentity:
     """What a file is, wherever it is seen from. Raises OSError for all that is no plain file."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError("no plain file")
-    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def greeting() -> bytes:
-    """What the answering process says first."""
-    return _line({"photoindex": __version__, "protocol": PROTOCOL})
+    """What the answering process says first, without the end of the line."""
+    return json.dumps({"photoindex": __version__, "protocol": PROTOCOL}).encode("ascii")
 
 
 def request(wanted: Wanted) -> bytes:
-    """A search as one line."""
-    return _line([PROTOCOL, __version__, *astuple(wanted)])
+    """A search as one line, without its end."""
+    row = [PROTOCOL, __version__, *astuple(wanted)]
+    return json.dumps(row, default=str).encode("ascii")  # of a path, odd bytes stay as escapes
 
 
 def parse_request(line: bytes) -> Wanted:
@@ -101,7 +100,7 @@ def parse_request(line: bytes) -> Wanted:
             SearchOptions(
                 limit, None if example is None else Path(example), Rank(rank), least, everything
             ),
-            None if like is None else FileStamp(*like),
+            None if like is None else tuple(like),
             *settings,
         )
     except (ValueError, TypeError, RecursionError) as error:
@@ -109,40 +108,6 @@ def parse_request(line: bytes) -> Wanted:
     if not _is_sound(wanted):
         raise Malformed("a request that asks for nothing known")
     return wanted
-
-
-def found(result: SearchResult) -> bytes:
-    """What was found, as one line."""
-    return _line({"found": astuple(result)})
-
-
-def failed(error: PhotoindexError) -> bytes | None:
-    """Why a search cannot be answered by anyone; None for what the asker had better see itself."""
-    name = type(error).__name__
-    return _line({"error": [name, str(error)]}) if name in _ERRORS else None
-
-
-def declined(reason: str) -> bytes:
-    """That the asker has to search itself."""
-    return _line({"declined": reason})
-
-
-def parse_answer(line: bytes) -> SearchResult | PhotoindexError | None:
-    """What was found, or why nothing can be; None where the asker has to search itself.
-
-    Raises Malformed.
-    """
-    try:
-        answer = json.loads(line)
-        if "error" in answer:
-            name, message = answer["error"]
-            return _ERRORS[name](message)
-        if "found" not in answer:
-            return None
-        hits, tags, concept, count, below = answer["found"]
-        return SearchResult(tuple(map(_hit, hits)), tuple(tags), concept, count, below)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Malformed("no answer") from error
 
 
 def _is_sound(wanted: Wanted) -> bool:
@@ -159,34 +124,3 @@ def _is_sound(wanted: Wanted) -> bool:
         and (options.like is None) == (wanted.like is None)
         and (options.like is None or options.like.is_absolute())
     )
-
-
-def _hit(row: Any) -> Hit:
-    photo, score, relevant, tags, evidence = row
-    return Hit(_photo(photo), score, relevant, tuple(map(_tag, tags)), Evidence(*evidence))
-
-
-def _photo(row: Any) -> PhotoRecord:
-    number, (hash_, size, width, height, format_, metadata), files = row
-    taken_at, *others = metadata
-    known = Metadata(None if taken_at is None else datetime.fromisoformat(taken_at), *others)
-    facts = PhotoFacts(hash_, size, width, height, format_, known)
-    return PhotoRecord(number, facts, tuple(map(Path, files)))
-
-
-def _tag(row: Any) -> PhotoTag:
-    name, name_zh, probability, threshold, source, model_id = row
-    return PhotoTag(name, name_zh, probability, threshold, Source(source), model_id)
-
-
-def _line(message: Any) -> bytes:
-    return json.dumps(message, default=_plain).encode("ascii") + b"\n"
-
-
-def _plain(value: object) -> str:
-    """Paths as texts, whose odd bytes JSON keeps as escapes; times to the last digit."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a message")
