@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 
-.PHONY: help demo test lint types imports unit bench sketch-model constraints clean
+.PHONY: help demo test lint types imports unit reliability bench sketch-model constraints clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -28,6 +28,9 @@ imports: $(INSTALLED_DEV)  ## which room may import which
 
 unit: $(INSTALLED_DEV)  ## the tests, the full-size models included
 	$(BIN)/python -m pytest
+
+reliability: $(INSTALLED_DEV)  ## kill, crowd and soak the real commands: about half an hour
+	$(BIN)/python -m pytest --override-ini addopts=-q tests/reliability
 
 bench: $(INSTALLED_DEV)  ## measure speed (about half an hour; ARGS="--model FOLDER vectors" chooses)
 	$(BIN)/python tests/bench/run.py $(ARGS)
