@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import platformdirs
 import pytest
 
-from photoindex.config import Settings
+from photoindex.config import Settings, config_file, data_folder
 from photoindex.errors import UsageError
 
 
@@ -28,6 +29,19 @@ def test_defaults_lie_in_the_users_data_folder(nowhere: dict[str, str], tmp_path
     assert settings.models == tmp_path / "data/photoindex/models"
     assert settings.model is None
     assert settings == Settings()
+
+
+@pytest.mark.parametrize("base", [None, "", "/x/y", "/a/", " /z ", " ", "relative", "~/q"])
+def test_folders_are_where_the_system_has_them(
+    base: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        if base is None:
+            monkeypatch.delenv(variable, raising=False)
+        else:
+            monkeypatch.setenv(variable, base)
+    assert data_folder() == platformdirs.user_data_path("photoindex")
+    assert config_file({})[0].parent == platformdirs.user_config_path("photoindex")
 
 
 def test_the_file_in_the_configuration_folder_is_read(

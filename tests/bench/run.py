@@ -1,7 +1,7 @@
 """`make bench`: measure every part, or the named ones, and print what was found as one table.
 
 python tests/bench/run.py                          every part, with the bundled model
-python tests/bench/run.py --full-size tagging      one part, with a model of published size
+python tests/bench/run.py --full-size scorer       one part, with a model of published size
 python tests/bench/run.py --photos 100000 catalog vectors
 """
 

@@ -6,7 +6,8 @@ import pytest
 from typed import Command
 
 NETWORKS = {"torch", "torchvision", "timm", "open_clip"}
-HEAVY = NETWORKS | {"faiss", "sqlalchemy", "alembic", "numpy", "rich", "httpx", "PIL"}
+DATABASES = {"sqlalchemy", "alembic"}
+HEAVY = NETWORKS | DATABASES | {"faiss", "numpy", "rich", "httpx", "PIL"}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,38 @@ def test_no_network_is_imported_where_none_runs(
 ) -> None:
     asked = [word.format(photo=f"{pictures}/zoo/lions.jpg") for word in words]
     assert not indexed.imports(*asked) & NETWORKS
+
+
+FOR_OTHER_COMMANDS = {"typer", "pydantic", "rich", "httpx", "platformdirs", "filelock", "watchdog"}
+FOR_OTHER_SEARCHES = {"faiss", "PIL", "numpy.random", "ram_tagger", "importlib.metadata"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tag:cat", "-tag:dog", "after:2020"],
+        ["cat", "--json"],
+        ["in:/", "-n", "3", "--paths"],
+        ["in:/zoo", "--why"],
+        ["after:2020", "before:2020-01"],
+    ],
+)
+def test_filters_import_what_they_need(indexed: Command, words: list[str]) -> None:
+    found = 0 if words[0] in ("tag:cat", "cat", "in:/") else 1
+    imported = indexed.imports("search", *words, code=found)
+    assert not imported & (NETWORKS | FOR_OTHER_COMMANDS | FOR_OTHER_SEARCHES | DATABASES)
+
+
+def test_free_text_needs_no_network_library(indexed: Command) -> None:
+    imported = indexed.imports("search", "a", "horse", "near", "a", "castle")
+    assert not imported & (NETWORKS | FOR_OTHER_COMMANDS | {"PIL", "numpy.random"} | DATABASES)
+
+
+def test_a_command_imports_no_other_command(indexed: Command) -> None:
+    modules = ("indexing", "concepts", "tagging", "models", "demo", "serving", "searching")
+    others = {f"photoindex.cli.{module}" for module in modules}
+    assert not indexed.imports("status") & others
+    assert indexed.imports("tags") & others == {"photoindex.cli.tagging"}
 
 
 def test_tags_and_concepts_are_changed_without_a_network(

@@ -77,7 +77,7 @@ class Command:
         return outcome
 
     def imports(self, *words: str | os.PathLike[str], code: int = 0) -> set[str]:
-        """The top-level modules that a command imports, seen from inside its process."""
+        """The modules that a command imports, and their packages, seen from inside its process."""
         spy = (
             "import atexit, sys; from photoindex.cli.app import main; "
             "atexit.register(lambda: sys.stderr.write('\\nIMPORTED ' + ' '.join(sys.modules))); "
@@ -88,7 +88,8 @@ class Command:
         )
         err = ended.stderr.decode("utf-8")
         assert ended.returncode == code, err
-        return {name.split(".")[0] for name in err.rpartition("IMPORTED ")[2].split()}
+        names = err.rpartition("IMPORTED ")[2].split()
+        return {*names, *(name.split(".")[0] for name in names)}
 
     def arguments(self, words: tuple[str | os.PathLike[str], ...]) -> list[str]:
         return ["--library", str(self.library), *map(os.fspath, words)]
