@@ -18,7 +18,7 @@ feed-forward activations within its cache."""
 CUDA_PAIRS = 1 << 16
 ASKED_TOGETHER = 16
 """Pictures whose tokens a few labels ask at a time on a processor."""
-FEW_LABELS = 64
+FEW_LABELS = 32
 """Labels up to which asking the tokens themselves is quicker than projecting them first."""
 
 
@@ -118,6 +118,8 @@ class AlignmentDecoder(nn.Module):
     Labels do not see each other: a label's logit does not depend on which others are asked.
     """
 
+    unpacked = ("fc",)
+
     def __init__(self, config: RamConfig) -> None:
         super().__init__()
         self.wordvec_proj = nn.Linear(config.embedding_width, config.hidden_width)
@@ -130,7 +132,7 @@ class AlignmentDecoder(nn.Module):
         labels: (pictures, labels, width), each picture's own label embeddings, or (1, labels,
         width) for the same ones everywhere; tokens: (pictures, tokens, width), of the same dtype or
         int8; scales: (pictures, tokens) float32, what to multiply each token by.
-        Returns (pictures, labels), the dtype of `labels`.
+        Returns (pictures, labels), float32 once `settle` was called.
         """
         if labels.shape[1] <= FEW_LABELS and not torch.is_grad_enabled():
             return self._decode_few(labels, tokens, scales)
@@ -147,13 +149,23 @@ class AlignmentDecoder(nn.Module):
         hidden = F.relu(self.wordvec_proj(labels)).expand(pictures, -1, -1)  # B C D
         for layer, (keys, values) in zip(self._layers(), projected, strict=True):
             hidden = layer(hidden, layer.attention(hidden, keys, values))
-        return cast(Tensor, self.fc(hidden).squeeze(-1))  # B C
+        return self._logits(hidden)
 
     def _decode_few(self, labels: Tensor, tokens: Tensor, scales: Tensor | None) -> Tensor:
         hidden = F.relu(self.wordvec_proj(labels)).expand(len(tokens), -1, -1)  # B C D
         for layer in self._layers():
             hidden = layer(hidden, layer.attention.ask(hidden, tokens, scales))
-        return cast(Tensor, self.fc(hidden).squeeze(-1))  # B C
+        return self._logits(hidden)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return cast(Tensor, self.fc(hidden.to(self.fc.weight.dtype)).squeeze(-1))  # B C
+
+    def settle(self) -> None:
+        """Prepare for inference, whatever the precision.
+
+        Logits stay in 32 bit: one of 16 would be off by as much as all that was rounded before it.
+        """
+        self.fc.float()
 
     def _layers(self) -> list[DecoderLayer]:
         return cast("list[DecoderLayer]", list(self.layers))

@@ -49,7 +49,7 @@ class RamPlus(nn.Module):
         patches) float32 to multiply each token by. Returns (pictures, labels).
         """
         labels = self.reweight(tokens, bank)  # a glance has no length to scale
-        labels = labels.to(tokens.dtype if scales is None else bank.embeddings.dtype)
+        labels = labels.to(tokens.dtype if scales is None else self.reweight_scale.dtype)
         return cast(Tensor, self.decoder(labels, tokens, scales))
 
     def align(self, tokens: Tensor, texts: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from photoindex.tagger import Concept, Floats, ImageTokens, LabelEmbeddings, Sto
 from ram_tagger import checkpoint
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig
+from ram_tagger.decoder import FEW_LABELS
 from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
 from ram_tagger.labels import LabelBank
 from ram_tagger.memory import fitting_batch
@@ -87,16 +88,15 @@ class RamTagger:
         self.labels = labels
         self.device = choose_device(device)
         self.dtype = choose_dtype(precision, self.device, network)
-        # One after the other, so that no more than one is mapped from its file and copied as well.
-        self.bank = bank.to(self.device, self.dtype)
-        del bank
         packed = can_pack(self.device, self.dtype)
         if packed:
             pack(network)
         self.network = network.to(self.device, self.dtype)
         self.network.encoder.settle()
+        self.network.decoder.settle()
         self.clip = clip
         clip.settle(self.device, self.dtype, packed)
+        self.bank = bank.to(self.device, self.dtype)
         self.batch_size = fitting_batch(self.device)
         # In 32 bit torch's other library multiplies, which would not compute with one thread each.
         self._workers = Workers() if packed else None
@@ -107,14 +107,15 @@ class RamTagger:
         config = load_config(folder)
         network = checkpoint.load_network(folder, config.ram)
         clip = Clip(config.clip, checkpoint.load_clip(folder, config.clip))
-        bank = [checkpoint.load_bank(folder)]
+        where = choose_device(device)
+        # Converted while nothing else is: the network is mapped from its file and not read yet.
+        bank = checkpoint.load_bank(folder).to(where, choose_dtype(precision, where, network))
         labels = load_labels(folder)
-        if len(bank[0]) != len(labels):
+        if len(bank) != len(labels):
             raise CheckpointError(
-                f"{folder} has {len(labels)} tags and embeddings of {len(bank[0])}: "
-                "convert it again"
+                f"{folder} has {len(labels)} tags and embeddings of {len(bank)}: convert it again"
             )
-        return cls(config, network, clip, labels, bank.pop(), device, precision)
+        return cls(config, network, clip, labels, bank, device, precision)
 
     def predict(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
         """Every probability, the image tokens and the CLIP embedding, picture by picture.
@@ -190,7 +191,9 @@ class RamTagger:
 
     def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhotos]) -> Floats:
         """(photos, labels) probabilities from stored tokens, block by block as they come."""
-        bank = bank_of(labels).to(self.device, self.dtype)
+        # Few descriptions cost little in 32 bit.
+        dtype = torch.float32 if len(labels) <= FEW_LABELS else self.dtype
+        bank = bank_of(labels).to(self.device, dtype)
         size = min(PHOTOS, max(1, PAIRS // max(1, len(labels))))
         parts = (part for block in photos for part in _cut(_tokens_of(block), size))
         each = map if self._workers is None else self._workers.map
