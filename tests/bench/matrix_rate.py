@@ -1,0 +1,16 @@
+"""What the processor multiplies at most: the limit that everything else is held against."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from figures import median_seconds
+
+SIDE = 4096
+
+
+@torch.inference_mode()
+def matrix_rate(dtype: torch.dtype, rounds: int = 5) -> float:
+    """Multiply-adds a second of large matrix products, with as many threads as torch has."""
+    left, right = torch.randn(2, SIDE, SIDE).to(dtype)
+    return SIDE**3 / median_seconds(lambda: F.linear(left, right), rounds)
