@@ -24,6 +24,7 @@ _NO_FILE = np.iinfo(np.int64).min + 1  # there is a photo, but no file that hold
 _NO_PHOTO = np.iinfo(np.int64).min
 _SECOND = 1_000_000  # microseconds, in which cameras' times are kept
 _DAY = 86_400 * _SECOND
+_ZONES = 2 * _DAY  # no local clock is that far from UTC
 
 _TOUCHED = """
     SELECT touched.photo_id, photos.id, photos.taken_at, (
@@ -88,10 +89,12 @@ def taken_between(
     return inside & (by_file > _NO_FILE)
 
 
-def times(connection: sqlite3.Connection, size: int, photo_ids: Ids) -> tuple[Ids, Times]:
-    """The known ones among some photos, and when each was taken, as `taken_between` has it.
+def newest(
+    connection: sqlite3.Connection, size: int, photo_ids: Ids, first: int | None = None
+) -> Ids:
+    """The known ones among some ascending ids, last taken first, as `taken_between` has it.
 
-    Both (n,) int64; times in nanoseconds since 1970, the least number for a photo that has none.
+    Photos that no file holds and no camera dated come last. first: how many have to be in order.
     """
     inside = photo_ids[(photo_ids >= 0) & (photo_ids < size)]
     by_file = _times(connection, _WRITTEN, size, _NO_PHOTO)[inside]
@@ -99,8 +102,19 @@ def times(connection: sqlite3.Connection, size: int, photo_ids: Ids) -> tuple[Id
     ids, by_file = inside[known], by_file[known]
     by_camera = _times(connection, _TAKEN, size, _NO_CAMERA)[ids]
     told = by_camera != _NO_CAMERA
-    by_file[told] = _in_utc(by_camera[told])
-    return ids, by_file
+    if first is None or first >= len(ids):
+        return np.asarray(ids[_last_first(by_camera, by_file, told)])
+    rough = np.where(told, by_camera, by_file // 1000)
+    last = len(ids) - 1 - max(first, 0)
+    near = rough >= np.partition(rough, last)[last] - 2 * _ZONES
+    order = _last_first(by_camera[near], by_file[near], told[near])
+    return np.concatenate([ids[near][order], ids[~near]])
+
+
+def _last_first(by_camera: Times, by_file: Times, told: Flags) -> Ids:
+    taken = by_file.copy()
+    taken[told] = _in_utc(by_camera[told])
+    return np.argsort(-taken, kind="stable")
 
 
 def _chunk(connection: sqlite3.Connection, chunk: int) -> tuple[Times, Times]:

@@ -84,12 +84,7 @@ class Photos:
         Returns (n,) int64, without unknown ids.
         """
         with self._database.read() as connection:
-            ids, taken = moments.times(connection, extent(connection), ascending(photo_ids))
-        if first is None or first >= len(ids):
-            return np.asarray(ids[np.argsort(-taken, kind="stable")])
-        leading = taken >= np.partition(taken, len(taken) - 1 - first)[len(taken) - 1 - first]
-        order = np.argsort(-taken[leading], kind="stable")
-        return np.concatenate([ids[leading][order], ids[~leading]])
+            return moments.newest(connection, extent(connection), ascending(photo_ids), first)
 
     def probability(self, photo_ids: AnyIds, tag_ids: Sequence[int]) -> Floats:
         """How probable each tag is on each photo, thresholds aside: (photos, tags) float32.

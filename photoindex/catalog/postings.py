@@ -11,7 +11,6 @@ transactions; of concepts they are all there is.
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,10 @@ _OF_TAG = """
     SELECT source, model_id, postings.chunk, offsets, probabilities
     FROM photo_chunks CROSS JOIN tag_postings AS postings ON postings.chunk = photo_chunks.chunk
     WHERE tag_id = ?"""
-_ALL = f"SELECT {_KEYS} FROM tag_postings ORDER BY chunk, tag_id, source, model_id"
+_CHUNKS = "SELECT chunk FROM photo_chunks ORDER BY chunk"
+_OF_CHUNK = """
+    SELECT tag_id, model_id, source = 'model', offsets, probabilities FROM tag_postings
+    WHERE chunk = ? ORDER BY tag_id, source, model_id"""
 _NEAR = f"""
     SELECT tag_id, model_id, chunk, offsets, probabilities FROM tag_postings
     WHERE chunk {AMONG} AND tag_id {AMONG} AND source = ? AND model_id {AMONG}"""
@@ -45,6 +47,7 @@ _DROP_TAG = """
     DELETE FROM tag_postings
     WHERE chunk IN (SELECT chunk FROM photo_chunks) AND tag_id = ? AND source = ?"""
 
+Offsets = NDArray[np.uint16]
 _Row = tuple[int, int, str, int, bytes, bytes]
 
 
@@ -96,14 +99,17 @@ class Figures:
 class ChunkTags:
     """What is said of the photos of one chunk, in the order of (tag, source, model).
 
-    keys: a (tag, source, model) each; counts: (keys,) how many photos each has, whose offsets in
-    the chunk and probabilities follow each other: (sum of counts,) int64 and float32.
+    tags, models: (keys,) int64; by_model: (keys,) bool, else by a concept; counts: (keys,) int64,
+    how many photos each has, whose offsets in the chunk and probabilities follow each other, (sum
+    of counts,) uint16 and float32.
     """
 
     chunk: int
-    keys: list[tuple[int, Source, int]]
+    tags: Ids
+    models: Ids
+    by_model: NDArray[np.bool_]
     counts: Ids
-    offsets: Ids
+    offsets: Offsets
     probabilities: Floats
 
 
@@ -115,13 +121,9 @@ def photos_of(connection: sqlite3.Connection, tag_id: int) -> Iterator[TagPhotos
     for (source, model), rows in parts.items():
         chunks, offsets, probabilities = zip(*sorted(rows), strict=True)
         within, counts = _unpacked(offsets)
-        yield TagPhotos(
-            tag_id,
-            Source(source),
-            model,
-            np.repeat(np.array(chunks, dtype=np.int64) * CHUNK, counts) + within,
-            _unpacked_floats(probabilities),
-        )
+        photos = np.repeat(np.array(chunks, dtype=np.int64) * CHUNK, counts)
+        photos += within
+        yield TagPhotos(tag_id, Source(source), model, photos, _unpacked_floats(probabilities))
 
 
 def photos_near(
@@ -135,20 +137,26 @@ def photos_near(
     chunks = np.unique(photo_ids // CHUNK)
     near = (listed(chunks), listed(tag_ids), source, listed(models))
     for tag_id, model, chunk, offsets, probabilities in connection.execute(_NEAR, near):
-        within, _ = _unpacked([offsets])
-        values = _unpacked_floats([probabilities])
-        yield TagPhotos(tag_id, source, model, chunk * CHUNK + within, values)
+        photos = chunk * CHUNK + _unpacked([offsets])[0].astype(np.int64)
+        yield TagPhotos(tag_id, source, model, photos, _unpacked_floats([probabilities]))
 
 
 def by_chunk(connection: sqlite3.Connection) -> Iterator[ChunkTags]:
     """All that is said, chunk by chunk."""
-    source_of = {source.value: source for source in Source}
-    rows: Iterator[_Row] = connection.execute(_ALL)
-    for chunk, part in itertools.groupby(rows, lambda row: row[0]):
-        _, tags, sources, models, offsets, probabilities = zip(*part, strict=True)
-        within, counts = _unpacked(offsets)
-        keys = list(zip(tags, map(source_of.__getitem__, sources), models, strict=True))
-        yield ChunkTags(chunk, keys, counts, within, _unpacked_floats(probabilities))
+    for (chunk,) in connection.execute(_CHUNKS).fetchall():
+        rows = connection.execute(_OF_CHUNK, (chunk,)).fetchall()
+        if rows:
+            tags, models, by_model, offsets, probabilities = zip(*rows, strict=True)
+            within, counts = _unpacked(offsets)
+            yield ChunkTags(
+                chunk,
+                np.array(tags, dtype=np.int64),
+                np.array(models, dtype=np.int64),
+                np.array(by_model, dtype=bool),
+                counts,
+                within,
+                _unpacked_floats(probabilities),
+            )
 
 
 def amend(
@@ -182,7 +190,7 @@ def drop_tag(
         connection.execute(f"{_DROP_TAG} AND model_id = ?", (tag_id, source, model))
 
 
-_Part = tuple[NDArray[np.uint16], Floats]
+_Part = tuple[Offsets, Floats]
 
 
 def _amended(
@@ -206,7 +214,7 @@ def _amended(
     return kept.astype("<u2").tobytes(), chunk[kept].astype("<f4").tobytes()
 
 
-def _follows(offsets: bytes, coming: NDArray[np.uint16]) -> bool:
+def _follows(offsets: bytes, coming: Offsets) -> bool:
     """Whether all that comes lies behind what is there: so it is for photos just added."""
     return not offsets or int.from_bytes(offsets[-2:], "little") < int(coming[0])
 
@@ -231,9 +239,9 @@ def _by_row(figures: Figures) -> Mapping[tuple[int, int], _Part]:
     }
 
 
-def _unpacked(offsets: Sequence[bytes]) -> tuple[Ids, Ids]:
+def _unpacked(offsets: Sequence[bytes]) -> tuple[Offsets, Ids]:
     """The offsets of several rows one after the other, and how many each has."""
-    joined = np.frombuffer(b"".join(offsets), dtype="<u2").astype(np.int64)
+    joined = np.frombuffer(b"".join(offsets), dtype="<u2")
     return joined, np.array([len(one) // 2 for one in offsets], dtype=np.int64)
 
 

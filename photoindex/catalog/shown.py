@@ -5,38 +5,29 @@ says it. Imported tags are shown. What a model says is shown from the threshold 
 on, what a concept says from the concept's threshold on. Figures of a model that is not the active
 one count only for photos that the active one has not analysed.
 
-figures.py applies the same rule to few photos with all their tags.
+figures.py applies the same rule to few photos with all their tags, counting.py to all tags.
 """
 
 from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from photoindex.catalog import moments
-from photoindex.catalog.chunks import CHUNK, Flags, analysed, extent, spans
+from photoindex.catalog.chunks import Flags, analysed, extent
 from photoindex.catalog.models import active_model
-from photoindex.catalog.postings import ChunkTags, TagPhotos, by_chunk, photos_of
+from photoindex.catalog.postings import TagPhotos, photos_of
 from photoindex.photo import Source
 from photoindex.tagger import Floats, Ids
 
-_PEOPLE = """
-    SELECT source, probability, photo_id FROM photo_tags WHERE tag_id = ?"""
-_EVERYBODY = "SELECT photo_id, tag_id, probability > 0 FROM photo_tags ORDER BY photo_id"
-_LAST_TAG = "SELECT max(id) FROM tags"
+_PEOPLE = "SELECT photo_id, probability > 0 FROM photo_tags WHERE tag_id = ?"
 _VOCABULARY = "SELECT model_id, threshold FROM vocabulary WHERE tag_id = ?"
 _CONCEPT = "SELECT threshold FROM concepts WHERE tag_id = ?"
-_VOCABULARIES = "SELECT tag_id, model_id, threshold FROM vocabulary"
-_CONCEPTS = "SELECT tag_id, threshold FROM concepts"
 
 _Key = tuple[Source, int | None]  # a concept has one threshold, whatever the model
-_Word = tuple[str, float, int]  # source, probability, photo: what people say of a tag
-_Pairs = tuple[Ids, Ids]  # tags and offsets in a chunk, in parallel
-_NO_WORDS = np.empty((0, 3), dtype=np.int64)
 
 
 class Shown:
@@ -59,7 +50,7 @@ class Shown:
         for tag_id in tag_ids:
             flags |= self._showing(
                 photos_of(self._connection, tag_id),
-                self._connection.execute(_PEOPLE, (tag_id,)),
+                self._words(tag_id),
                 self._thresholds(tag_id),
             )
         return flags
@@ -69,10 +60,8 @@ class Shown:
         parts = (
             part for part in photos_of(self._connection, tag_id) if part.source is Source.CONCEPT
         )
-        taken = (
-            word for word in self._connection.execute(_PEOPLE, (tag_id,)) if _is_rejected(word)
-        )
-        return self._showing(parts, taken, self._thresholds(tag_id))
+        words = self._words(tag_id)
+        return self._showing(parts, words[words[:, 1] == 0], self._thresholds(tag_id))
 
     def probability(self, tag_id: int) -> Floats:
         """(size,) float32: how probable a tag is on every photo, thresholds aside.
@@ -81,92 +70,40 @@ class Shown:
         """
         table = np.zeros(self.size, dtype=np.float32)
         thresholds = self._thresholds(tag_id)
-        for part in photos_of(self._connection, tag_id):
+        for place, part in enumerate(photos_of(self._connection, tag_id)):
             if _key(part.source, part.model_id) in thresholds:
                 counts = self._counts(part)
-                ids = part.photo_ids if counts is None else part.photo_ids[counts]
-                values = part.probabilities if counts is None else part.probabilities[counts]
-                table[ids] = np.maximum(table[ids], values)
-        for word in sorted(self._connection.execute(_PEOPLE, (tag_id,)), key=_is_rejected):
-            table[word[2]] = word[1]
+                values = part.probabilities if counts is None else part.probabilities * counts
+                if place:
+                    values = np.maximum(table[part.photo_ids], values)
+                table[part.photo_ids] = values
+        words = self._words(tag_id)
+        table[words[words[:, 1] == 1, 0]] = 1
+        table[words[words[:, 1] == 0, 0]] = 0
         return table
 
-    def counts(self) -> Mapping[int, int]:
-        """Tag id → how many photos show it, of those that some file holds; none with zero.
-
-        Chunk by chunk, with no more in memory than what is said of one.
-        """
-        (most,) = self._connection.execute(_LAST_TAG).fetchone()
-        totals = np.zeros((most or 0) + 1, dtype=np.int64)
-        words = self._words_by_chunk()
-        thresholds = self._all_thresholds()
-        for part in by_chunk(self._connection):
-            tags, offsets = self._pairs(part, thresholds)
-            said = words.pop(part.chunk, _NO_WORDS)
-            several = _met_again([tag for tag, _, _ in part.keys])
-            odd = np.isin(tags, np.union1d(several, said[:, 0]))
-            totals += np.bincount(tags[~odd], minlength=len(totals))
-            totals += _counted_once(tags[odd], offsets[odd], said, len(totals))
-        for said in words.values():
-            nothing = np.empty(0, dtype=np.int64)
-            totals += _counted_once(nothing, nothing, said, len(totals))
-        return {tag: int(totals[tag]) for tag in np.flatnonzero(totals).tolist()}
-
-    def _pairs(self, part: ChunkTags, thresholds: Mapping[int, dict[_Key, float]]) -> _Pairs:
-        """What is shown in a chunk by figures alone, on photos that some file holds."""
-        nowhere: dict[_Key, float] = {}
-        needed = np.array(
-            [
-                thresholds.get(tag, nowhere).get(_key(source, model), np.inf)
-                for tag, source, model in part.keys
-            ],
-            dtype=np.float32,
-        )
-        shown = part.probabilities >= np.repeat(needed, part.counts)
-        here = slice(part.chunk * CHUNK, (part.chunk + 1) * CHUNK)
-        shown &= self._live[here][part.offsets]
-        if self._active is not None:
-            own = np.array([model == self._active for _, _, model in part.keys])
-            if not own.all():
-                shown &= np.repeat(own, part.counts) | ~self._analysed[here][part.offsets]
-        tags = np.repeat(np.array([tag for tag, _, _ in part.keys]), part.counts)
-        return tags[shown], part.offsets[shown]
-
-    def _words_by_chunk(self) -> dict[int, Ids]:
-        """Chunk → (n, 3) int64: tag, offset and 1 or 0 for what people say of live photos."""
-        rows = np.array(self._connection.execute(_EVERYBODY).fetchall(), dtype=np.int64)
-        rows = rows.reshape(-1, 3)
-        rows = rows[self._live[rows[:, 0]]]  # by photo
-        return {
-            chunk: np.stack([rows[at, 1], rows[at, 0] % CHUNK, rows[at, 2]], axis=1)
-            for chunk, at in spans(rows[:, 0])
-        }
-
     def _showing(
-        self,
-        parts: Iterable[TagPhotos],
-        words: Iterable[_Word],
-        thresholds: Mapping[_Key, float],
+        self, parts: Iterable[TagPhotos], words: Ids, thresholds: Mapping[_Key, float]
     ) -> Flags:
         """(size,) bool: which photos show one tag, by its figures and by people's words."""
         flags = np.zeros(self.size, dtype=bool)
-        for part in parts:
-            flags[self._passing(part, thresholds)] = True
-        for word in sorted(words, key=_is_rejected):
-            flags[word[2]] = word[1] > 0
+        for place, part in enumerate(parts):
+            passing = self._passing(part, thresholds)
+            flags[part.photo_ids] = flags[part.photo_ids] | passing if place else passing
+        flags[words[words[:, 1] == 1, 0]] = True
+        flags[words[words[:, 1] == 0, 0]] = False
         return flags
 
-    def _passing(self, part: TagPhotos, thresholds: Mapping[_Key, float]) -> Ids:
-        """The photos on which a figure counts and reaches its threshold."""
-        threshold = thresholds.get(_key(part.source, part.model_id))
-        if threshold is None:
-            return np.empty(0, dtype=np.int64)
-        shown = reaches(part.probabilities, threshold)
+    def _passing(self, part: TagPhotos, thresholds: Mapping[_Key, float]) -> Flags:
+        """(n,) bool: on which of its photos a figure counts and reaches its threshold."""
+        shown = reaches(
+            part.probabilities, thresholds.get(_key(part.source, part.model_id), np.inf)
+        )
         counts = self._counts(part)
-        return np.asarray(part.photo_ids[shown if counts is None else shown & counts])
+        return np.asarray(shown if counts is None else shown & counts)
 
     def _counts(self, part: TagPhotos) -> Flags | None:
-        """On which photos a figure counts, as the active model has not seen them; None: all."""
+        """(n,) bool: where a figure counts, as the active model saw no photo there; None: all."""
         if self._active is None or part.model_id == self._active:
             return None
         return np.asarray(~self._analysed[part.photo_ids])
@@ -179,13 +116,10 @@ class Shown:
             found[Source.CONCEPT, None] = self._threshold(threshold)
         return found
 
-    def _all_thresholds(self) -> Mapping[int, dict[_Key, float]]:
-        found: dict[int, dict[_Key, float]] = {}
-        for tag_id, model, threshold in self._connection.execute(_VOCABULARIES):
-            found.setdefault(tag_id, {})[Source.MODEL, model] = self._threshold(threshold)
-        for tag_id, threshold in self._connection.execute(_CONCEPTS):
-            found.setdefault(tag_id, {})[Source.CONCEPT, None] = self._threshold(threshold)
-        return found
+    def _words(self, tag_id: int) -> Ids:
+        """(n, 2) int64: photo, and 1 or 0 for what people say of a tag."""
+        rows = self._connection.execute(_PEOPLE, (tag_id,)).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
     def _threshold(self, own: float) -> float:
         return own if self._min_probability is None else self._min_probability
@@ -193,10 +127,6 @@ class Shown:
     @functools.cached_property
     def _analysed(self) -> Flags:
         return analysed(self._connection, self._active, self.size)
-
-    @functools.cached_property
-    def _live(self) -> Flags:
-        return moments.live(self._connection, self.size)
 
 
 def reaches(probabilities: Any, threshold: float) -> Any:
@@ -209,26 +139,3 @@ def reaches(probabilities: Any, threshold: float) -> Any:
 
 def _key(source: Source, model: int) -> _Key:
     return source, model if source is Source.MODEL else None
-
-
-def _is_rejected(word: _Word) -> bool:
-    """Whether the user took the tag away, which goes over whatever else people say."""
-    return word[1] == 0
-
-
-def _met_again(tags: Sequence[int]) -> Ids:
-    """Which of ascending tags come more than once: several sources speak of them."""
-    ascending = np.array(tags, dtype=np.int64)
-    return np.asarray(ascending[1:][ascending[1:] == ascending[:-1]])
-
-
-def _counted_once(tags: Ids, offsets: Ids, words: Ids, most: int) -> Ids:
-    """(most,) int64: how many photos of a chunk show each tag, whoever says so.
-
-    tags, offsets: what figures show; words: what people say, as `_words_by_chunk` has it.
-    """
-    tag, offset, given = words.T
-    said = tag * CHUNK + offset
-    pairs = np.union1d(tags * CHUNK + offsets, said[given == 1])
-    kept = np.setdiff1d(pairs, said[given == 0], assume_unique=True)
-    return np.bincount(kept // CHUNK, minlength=most)
