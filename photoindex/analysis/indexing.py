@@ -222,7 +222,7 @@ class Indexer:
             files,
             self._catalog,
             self._tagger,
-            self._settings.batch_size or self._tagger.batch_size,
+            self._settings.batch_size,
             self._progress,
             self._stop.is_set,
         )

@@ -1,24 +1,21 @@
-"""From files to the catalog: read, recognise what is known, analyse what is new, record."""
+"""From files to the catalog: what is read is recognised or analysed, then recorded."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
 
+from photoindex.analysis.reading import Read, photo_with, read_ahead
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileFailure, FileLink, NewAnalysis
-from photoindex.errors import PictureError
 from photoindex.photo import FoundFile
-from photoindex.photos.decode import DecodedPicture, decode_picture, read_picture
-from photoindex.photos.walk import stamp_of
 from photoindex.tagger import Analysis, Progress, StoredPhotos, Tagger
 
-READERS = 2
-"""Threads that read and decode ahead of the network."""
 ANALYSING = "analysing"
+_FILES = 64
+"""Files of one transaction, however few of them hold pictures to be analysed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,73 +44,122 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One file, read: its picture, or the known photo it holds, or why neither."""
-
-    file: FoundFile
-    picture: DecodedPicture | None = None
-    photo_id: int | None = None
-    failure: str | None = None
-
-
 def analyse_files(
     files: Sequence[FoundFile],
     catalog: Catalog,
     tagger: Tagger,
-    batch_size: int,
+    batch_size: int | None,
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> Tally:
     """Bring the catalog up to date with some files, in batches of one transaction each.
 
     A file whose content is known is linked to its photo. A picture that cannot be read is recorded
-    with the reason. Ends after the batch in hand when `stopped` says so.
+    with the reason. A batch is recorded while the network looks at the next one. Ends after the
+    batch in hand when `stopped` says so.
+
+    batch_size: pictures that the network looks at together; None: what the tagger does best.
     """
-    tally = Tally()
-    done = 0
+    batches = _Batches(files, catalog, tagger, batch_size)
+    tally, done = Tally(), 0
     progress(ANALYSING, done, len(files))
-    for batch in _batches(_read_ahead(files, catalog, tagger, batch_size), batch_size):
-        tally += _record(batch, catalog, tagger)
-        done += len(batch)
-        progress(ANALYSING, done, len(files))
-        if stopped():
-            break
+    with ThreadPoolExecutor(1, thread_name_prefix="recorder") as recorder:
+        recording: Future[Tally] | None = None
+        coming: set[str] = set()  # the content that is being recorded
+        for batch in batches:
+            content = {read.picture.facts.hash for read in batch if read.picture is not None}
+            if recording is not None and not content.isdisjoint(coming):
+                wait([recording])  # a copy has to find its photo
+            known, new = _analysed(batch, catalog, tagger)
+            if recording is not None:
+                tally += recording.result()
+                progress(ANALYSING, done, len(files))
+            recording = recorder.submit(_record, known, new, catalog, tagger.model_id)
+            coming = content
+            done += len(batch)
+            if stopped():
+                break
+        if recording is not None:
+            tally += recording.result()
+            progress(ANALYSING, done, len(files))
     return tally
 
 
-def _record(reads: Sequence[_Read], catalog: Catalog, tagger: Tagger) -> Tally:
+class _Batches:
+    """Files read ahead, in batches of as many new pictures as the network looks at together.
+
+    How many these are is asked when the first one has come: networks are opened for that.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[FoundFile],
+        catalog: Catalog,
+        tagger: Tagger,
+        batch_size: int | None,
+    ) -> None:
+        self._files = files
+        self._catalog = catalog
+        self._tagger = tagger
+        self._size = batch_size
+
+    def __iter__(self) -> Iterator[list[Read]]:
+        batch: list[Read] = []
+        pictures = 0
+        with closing(read_ahead(self._files, self._catalog, self._tagger, self._ahead)) as reads:
+            for read in reads:
+                batch.append(read)
+                pictures += read.picture is not None
+                if len(batch) >= _FILES or (pictures and pictures >= self._pictures()):
+                    yield batch
+                    batch, pictures = [], 0
+        if batch:
+            yield batch
+
+    def _pictures(self) -> int:
+        if self._size is None:
+            self._size = self._tagger.batch_size
+        return self._size
+
+    def _ahead(self) -> int:
+        return 2 * (self._size or 2)
+
+
+def _analysed(
+    reads: Sequence[Read], catalog: Catalog, tagger: Tagger
+) -> tuple[list[Read], list[NewAnalysis]]:
+    """What is known by now of each file, and the analyses of new pictures, concepts included."""
     batch = [_known_by_now(read, catalog, tagger) for read in reads]
-    failures = [FileFailure(read.file, read.failure) for read in batch if read.failure]
-    links = [FileLink(read.file, read.photo_id) for read in batch if read.photo_id is not None]
-    new: dict[str, NewAnalysis] = {}
     pictures = {r.picture.facts.hash: r.picture for r in batch if r.picture is not None}
-    analyses = dict(
-        zip(pictures, tagger.analyse([p.picture for p in pictures.values()]), strict=True)
-        if pictures
-        else ()
-    )
+    if not pictures:
+        return batch, []
+    files: dict[str, tuple[FoundFile, ...]] = {}
     for read in batch:
         if read.picture is not None:
-            facts = read.picture.facts
-            earlier = new.get(facts.hash)
-            new[facts.hash] = (
-                NewAnalysis(facts, (read.file,), analyses[facts.hash])
-                if earlier is None
-                else replace(earlier, files=(*earlier.files, read.file))
-            )
+            content = read.picture.facts.hash
+            files[content] = (*files.get(content, ()), read.file)
+    analyses = tagger.analyse([picture.picture for picture in pictures.values()])
+    concepts = score_new(analyses, catalog, tagger)
+    return batch, [
+        NewAnalysis(picture.facts, files[content], analysis, scored)
+        for (content, picture), analysis, scored in zip(
+            pictures.items(), analyses, concepts, strict=True
+        )
+    ]
+
+
+def _record(
+    batch: Sequence[Read], new: Sequence[NewAnalysis], catalog: Catalog, model_id: str
+) -> Tally:
+    failures = [FileFailure(read.file, read.failure) for read in batch if read.failure]
+    links = [FileLink(read.file, read.photo_id) for read in batch if read.photo_id is not None]
     if new:
-        scored = score_new([a.analysis for a in new.values()], catalog, tagger)
-        recorded = [
-            replace(analysis, concepts=concepts)
-            for analysis, concepts in zip(new.values(), scored, strict=True)
-        ]
-        catalog.analyses.record(recorded, tagger.model_id)
+        catalog.analyses.record(new, model_id)
     if links:
         catalog.files.link(links)
     if failures:
         catalog.files.fail(failures)
-    copies = sum(len(analysis.files) - 1 for analysis in new.values())
+    copies = sum(len(analysis.files) - 1 for analysis in new)
     unsettled = len(batch) - len(failures) - len(links) - len(new) - copies
     return Tally(len(new), len(links) + copies, len(failures), 0, unsettled)
 
@@ -134,58 +180,9 @@ def score_new(
     return [dict(zip(known.ids.tolist(), map(float, row), strict=True)) for row in probabilities]
 
 
-def _read_ahead(
-    files: Iterable[FoundFile], catalog: Catalog, tagger: Tagger, batch_size: int
-) -> Iterator[_Read]:
-    """Files read in order by a few threads, at most two batches ahead of the network."""
-    waiting: deque[Future[_Read]] = deque()
-    remaining = iter(files)
-    with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as readers:
-        try:
-            for file in islice(remaining, 2 * batch_size):
-                waiting.append(readers.submit(_read, file, catalog, tagger))
-            while waiting:
-                read = waiting.popleft().result()
-                for file in islice(remaining, 1):
-                    waiting.append(readers.submit(_read, file, catalog, tagger))
-                yield read
-        finally:
-            readers.shutdown(cancel_futures=True)
-
-
-def _read(file: FoundFile, catalog: Catalog, tagger: Tagger) -> _Read:
-    try:
-        content = read_picture(file.path)
-        photo_id = _analysed(content.hash, catalog, tagger)
-        if photo_id is not None:
-            read = _Read(file, photo_id=photo_id)
-        else:
-            read = _Read(file, picture=decode_picture(content, tagger.picture_size))
-    except PictureError as error:
-        read = _Read(file, failure=str(error))
-    return read if _still_the_same(file) else _Read(file)
-
-
-def _known_by_now(read: _Read, catalog: Catalog, tagger: Tagger) -> _Read:
+def _known_by_now(read: Read, catalog: Catalog, tagger: Tagger) -> Read:
     """What was read ahead may be a copy of a photo that the batch before has recorded since."""
     if read.picture is None:
         return read
-    photo_id = _analysed(read.picture.facts.hash, catalog, tagger)
-    return read if photo_id is None else _Read(read.file, photo_id=photo_id)
-
-
-def _analysed(content: str, catalog: Catalog, tagger: Tagger) -> int | None:
-    """The photo of this content hash, if the tagger has analysed it."""
-    photo = catalog.photos.by_hash(content)
-    known = photo is not None and catalog.analyses.has(photo.id, tagger.model_id)
-    return photo.id if photo is not None and known else None
-
-
-def _still_the_same(file: FoundFile) -> bool:
-    """Whether a file is what it was before it was read; otherwise the next look will see it."""
-    return stamp_of(file.path) == file.stamp
-
-
-def _batches(reads: Iterator[_Read], size: int) -> Iterator[list[_Read]]:
-    while batch := list(islice(reads, size)):
-        yield batch
+    photo_id = photo_with(read.picture.facts.hash, catalog, tagger)
+    return read if photo_id is None else Read(read.file, photo_id=photo_id)

@@ -26,6 +26,9 @@ from photoindex.photos.decode import DecodedPicture
 
 SECONDS = 60.0
 """How long one file may take to be read and decoded: panoramas on slow disks take a few."""
+Wanted = Callable[[str], int | None]
+"""Told a file's hash (hex BLAKE2b-256), says how large the picture has to be along its shorter side
+(see `decode_picture`), or None where it need not be decoded."""
 _PROGRAM = (sys.executable, "-P", "-m", "photoindex.photos.decoder_process")
 _ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -37,9 +40,7 @@ class DecoderGone(Exception):
 class Decoder:
     """One process that opens one file at a time. For one thread."""
 
-    def __init__(self, shorter_side: int, seconds: float = SECONDS) -> None:
-        """shorter_side: see `decode_picture`."""
-        self._side = shorter_side
+    def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,10 +55,9 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def open(self, path: Path, wanted: Callable[[str], bool]) -> DecodedPicture | str:
-        """The picture in a file, or only its content's hash where that is not wanted.
+    def open(self, path: Path, wanted: Wanted) -> DecodedPicture | None:
+        """The picture in a file, None where it is not wanted.
 
-        wanted: told the hash (hex BLAKE2b-256), says whether the picture has to be decoded.
         A file at which the process ends is tried once more: something else may have ended it.
         Raises PictureError with the reason in plain words.
         """
@@ -75,21 +75,23 @@ class Decoder:
             self._let_go(self._process)
             self._process = None
 
-    def _open(self, path: Path, wanted: Callable[[str], bool]) -> DecodedPicture | str:
+    def _open(self, path: Path, wanted: Wanted) -> DecodedPicture | None:
         with self._in_time() as process:
             assert process.stdin is not None
-            order = {"path": os.fspath(path), "side": self._side}
-            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.write(json.dumps(os.fspath(path)).encode() + b"\n")
             process.stdin.flush()
-            answer = _answer(process)
-        content = str(answer["hash"])
-        decode = wanted(content)
+            content = str(_answer(process)["hash"])
+        try:
+            side = wanted(content)
+        except BaseException:
+            self.close()  # it waits for an answer
+            raise
         with self._in_time() as process:
             assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(b"decode\n" if decode else b"drop\n")
+            process.stdin.write(json.dumps(side).encode() + b"\n")
             process.stdin.flush()
-            if not decode:
-                return content
+            if side is None:
+                return None
             answer = _answer(process)
             width, height = answer["picture"]
             pixels = process.stdout.read(3 * width * height)

@@ -1,9 +1,9 @@
 """The process that opens picture files, apart because decoders of hostile files crash and blow up.
 
-`photoindex.photos.decoder` starts it and speaks with it over its standard input and output. For
-each file: a line of JSON `{"path": …, "side": …}` comes in, and `{"hash": …, "size": …}` or
-`{"failure": …}` goes out. Then `decode` or `drop` comes in; after `decode`, the facts and the
-picture's size go out as a line of JSON with its RGB bytes behind it, or a failure.
+`photoindex.photos.decoder` starts it and speaks with it over its standard input and output, in
+lines of JSON. For each file its path comes in, and `{"hash": …}` or `{"failure": …}` goes out. Then
+the shorter side that is wanted comes in, or null where the picture is not; after a number, the
+facts and the picture's size go out with its RGB bytes behind them, or a failure.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def main() -> None:
     _limit_memory()
     orders, answers = sys.stdin.buffer, _private_output()
     while line := orders.readline():
-        order = json.loads(line)
         try:
-            file = read_picture(Path(order["path"]))
+            file = read_picture(Path(json.loads(line)))
         except PictureError as error:
             _say(answers, {"failure": str(error)})
             continue
         except MemoryError:
             _say(answers, {"failure": "not enough memory to read this file"})
             continue
-        _say(answers, {"hash": file.hash, "size": len(file.data)})
-        if orders.readline().strip() == b"decode":
-            _decode(file, order["side"], answers)
+        _say(answers, {"hash": file.hash})
+        side = json.loads(orders.readline() or "null")
+        if side is not None:
+            _decode(file, side, answers)
 
 
 def _decode(file: PictureFile, side: int, answers: BinaryIO) -> None:

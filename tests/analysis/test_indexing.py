@@ -197,17 +197,20 @@ def test_a_tag_is_taken_off_by_its_chinese_name(library: Library, folder: Path) 
     assert "lion" not in names(library, folder / "lions.jpg")
 
 
-def test_a_run_that_is_stopped_keeps_what_it_did(library: Library, folder: Path) -> None:
+def test_a_run_that_is_stopped_keeps_what_it_did(
+    open_library: Callable[..., Library], folder: Path
+) -> None:
     stop = threading.Event()
 
     def stop_soon(what: str, done: int, total: int | None) -> None:
-        if what == "analysing" and done >= 4:
+        if what == "analysing" and done >= 2:
             stop.set()
 
-    first = library.index([folder], stop_soon, stop)
-    assert 4 <= first.analysed < 8
-    assert library.index([folder]).analysed == 8 - first.analysed
-    assert library.status().photos == 8
+    with open_library(batch_size=2) as library:
+        first = library.index([folder], stop_soon, stop)
+        assert 2 <= first.analysed < 8
+        assert library.index([folder]).analysed == 8 - first.analysed
+        assert library.status().photos == 8
 
 
 def test_another_model_analyses_anew_and_then_answers(
@@ -236,3 +239,15 @@ def test_another_model_analyses_anew_and_then_answers(
     with open_library(model=None) as library:  # the library remembers its model
         assert library.model_name == "big-animals"
         assert library.index([folder]).analysed == 0
+
+
+def test_a_file_that_takes_its_decoder_down_is_recorded_and_the_rest_goes_on(
+    library: Library, folder: Path
+) -> None:
+    """Two megabytes of file that would be more than a gigabyte of picture."""
+    Image.new("RGBA", (17_000, 17_000)).save(folder / "bomb.png")
+    tally = library.index([folder])
+    assert (tally.analysed, tally.failed) == (8, 1)
+    (failure,) = library.failures()
+    assert failure.path == folder / "bomb.png"
+    assert "not enough memory" in failure.reason

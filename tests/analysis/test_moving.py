@@ -7,15 +7,17 @@ import hashlib
 import os
 import shutil
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watchdog.events import FileOpenedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 from photoindex import Library, Settings
 from photoindex.errors import NothingFound
@@ -23,30 +25,35 @@ from photoindex.errors import NothingFound
 PICTURES = Path(__file__).parents[2] / "photoindex" / "demo" / "pictures"
 
 
-class Openings:
-    """Which files below a folder are opened, as the interpreter tells of it."""
+class Openings(FileSystemEventHandler):
+    """Which files below a folder are opened, by whatever process, as the kernel tells of it."""
 
     def __init__(self) -> None:
-        self.paths: list[str] | None = None
-        sys.addaudithook(self._note)  # for good: a hook cannot be taken away
+        self.names: SimpleQueue[str] = SimpleQueue()
 
-    def _note(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and self.paths is not None and isinstance(arguments[0], str | bytes):
-            self.paths.append(os.fsdecode(arguments[0]))
+    def on_opened(self, event: FileSystemEvent) -> None:
+        self.names.put(Path(os.fsdecode(event.src_path)).name)
 
     @contextmanager
     def below(self, folder: Path) -> Iterator[list[str]]:
         """The names of the files that are opened meanwhile, filled in at the end."""
-        self.paths, names = [], list[str]()
+        names = list[str]()
+        observer = Observer()
+        observer.schedule(self, str(folder), recursive=True, event_filter=[FileOpenedEvent])
+        observer.start()
         try:
             yield names
+            last = folder / "the last one"
+            last.touch()
+            while (name := self.names.get(timeout=10)) != last.name:
+                names.append(name)
+            last.unlink()
         finally:
-            start = f"{folder}/"
-            names += [path.removeprefix(start) for path in self.paths if path.startswith(start)]
-            self.paths = None
+            observer.stop()
+            observer.join()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def openings() -> Openings:
     return Openings()
 

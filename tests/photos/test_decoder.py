@@ -22,13 +22,13 @@ from photoindex.photos.decoder import Decoder
 SIDE = 64
 
 
-def always(content: str) -> bool:
-    return True
+def always(content: str) -> int:
+    return SIDE
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[Decoder]:
-    with Decoder(SIDE) as decoder:
+    with Decoder() as decoder:
         yield decoder
 
 
@@ -74,8 +74,9 @@ def test_it_gives_what_decoding_here_gives(decoder: Decoder, picture: Path) -> N
 
 def test_content_that_is_not_wanted_is_not_decoded(decoder: Decoder, picture: Path) -> None:
     asked: list[str] = []
-    content = decoder.open(picture, lambda found: bool(asked.append(found)))
-    assert asked == [content] == [open_picture(picture).facts.hash]
+    content = decoder.open(picture, asked.append)
+    assert content is None
+    assert asked == [open_picture(picture).facts.hash]
     assert isinstance(decoder.open(picture, always), DecodedPicture)
 
 
@@ -103,7 +104,7 @@ def test_names_that_are_no_utf8(decoder: Decoder, picture: Path) -> None:
 
 
 def test_a_process_that_something_else_ended_is_started_again(picture: Path) -> None:
-    with Decoder(SIDE) as decoder:
+    with Decoder() as decoder:
         known = decoder_processes()
         assert isinstance(decoder.open(picture, always), DecodedPicture)
         (pid,) = set(decoder_processes()) - set(known)
@@ -112,13 +113,13 @@ def test_a_process_that_something_else_ended_is_started_again(picture: Path) -> 
 
 
 def test_a_file_that_ends_the_process_twice_is_given_up_with_the_reason(picture: Path) -> None:
-    with Decoder(SIDE) as decoder:
+    with Decoder() as decoder:
 
-        def end_it(content: str) -> bool:
+        def end_it(content: str) -> int:
             assert decoder._process is not None
             decoder._process.kill()
             decoder._process.wait()
-            return True
+            return SIDE
 
         with pytest.raises(PictureError, match="crashes its decoder"):
             decoder.open(picture, end_it)
@@ -126,7 +127,7 @@ def test_a_file_that_ends_the_process_twice_is_given_up_with_the_reason(picture:
 
 
 def test_a_file_that_takes_too_long_is_given_up(picture: Path) -> None:
-    with Decoder(SIDE, seconds=1.0) as decoder:
+    with Decoder(seconds=1.0) as decoder:
         known = decoder_processes()
         assert isinstance(decoder.open(picture, always), DecodedPicture)
         (pid,) = set(decoder_processes()) - set(known)
@@ -149,7 +150,7 @@ def test_memory_is_bounded(decoder: Decoder, tmp_path: Path) -> None:
 
 def test_signals_to_the_whole_group_do_not_end_it(picture: Path) -> None:
     """Ctrl-C and a service manager's SIGTERM reach it, too; the batch in hand needs it."""
-    with Decoder(SIDE) as decoder:
+    with Decoder() as decoder:
         known = decoder_processes()
         decoder.open(picture, always)
         (pid,) = set(decoder_processes()) - set(known)
@@ -163,7 +164,7 @@ def test_it_ends_with_its_parent(picture: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path\n"
         "from photoindex.photos.decoder import Decoder\n"
-        f"decoder = Decoder({SIDE}); decoder.open(Path(sys.argv[1]), lambda content: True)\n"
+        f"decoder = Decoder(); decoder.open(Path(sys.argv[1]), lambda content: {SIDE})\n"
         "print(decoder._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     parent = subprocess.run(
@@ -183,7 +184,7 @@ def test_nothing_is_imported_from_the_current_folder(
     (trap / "photoindex").mkdir(parents=True)
     (trap / "photoindex" / "__init__.py").write_text("raise SystemExit('trapped')")
     monkeypatch.chdir(trap)
-    with Decoder(SIDE) as decoder:
+    with Decoder() as decoder:
         assert isinstance(decoder.open(picture, always), DecodedPicture)
 
 
