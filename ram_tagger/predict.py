@@ -164,14 +164,13 @@ class RamTagger:
     def describe_tags(self, prediction: Prediction, rows: NDArray[np.int64]) -> tuple[Tag, ...]:
         """Tags of some vocabulary rows, most probable first, each with its own threshold."""
         order = rows[np.argsort(-prediction.probabilities[rows], kind="stable")]
+        probabilities = prediction.probabilities[order].tolist()
+        labels = self.labels
         return tuple(
             Tag(
-                self.labels.names[row],
-                self.labels.names_zh[row] or None,
-                float(prediction.probabilities[row]),
-                self.labels.thresholds[row],
+                labels.names[row], labels.names_zh[row] or None, probability, labels.thresholds[row]
             )
-            for row in order
+            for row, probability in zip(order.tolist(), probabilities, strict=True)
         )
 
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Floats:
