@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import (
@@ -22,19 +21,20 @@ from photoindex.catalog.records import (
     Status,
     TagCount,
 )
+from photoindex.catalog.tags import checked_name
 from photoindex.concept_file import read_concepts
 from photoindex.config import Settings
-from photoindex.errors import LibraryError, NothingFound, PictureError, UsageError
+from photoindex.errors import LibraryError, NothingFound, UsageError
 from photoindex.paths import absolute
 from photoindex.photo import Source
 from photoindex.search.options import SearchOptions
-from photoindex.tagger import Floats, Progress, no_progress
+from photoindex.tagger import Progress, no_progress
 from photoindex.watch_lock import WATCH_LOCK, hold
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels
     from photoindex.analysis.model_choice import ModelChoice
-    from photoindex.analysis.pipeline import Tally
+    from photoindex.analysis.tally import Tally
     from photoindex.exchange.backup import BackupNote
     from photoindex.exchange.exchange import Exchange
     from photoindex.search.results import SearchResult
@@ -86,12 +86,7 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Keeping up with folders
@@ -176,26 +171,16 @@ class Library:
 
         Raises QueryError, and ModelError where the query needs a network that is not here.
         """
-        from photoindex.search.search import SearchRequest, Sources, search
+        from photoindex.search.search import Sources, search
 
-        options = options or SearchOptions()
-        active = self._catalog.models.active()
         sources = Sources(
             self._catalog,
-            active.model_id if active else None,
-            active is not None and active.token_count is not None,
+            self._catalog.models.active(),
             self._vectors,
             lambda: self._models.for_searching(),  # of which no more is imported than is needed
+            lambda: (self._looking or self._models).for_stored_photos(),
         )
-        request = SearchRequest(
-            query,
-            self._embedding_like(options.like) if options.like else None,
-            options.limit,
-            options.rank,
-            options.min_probability,
-            options.everything,
-        )
-        return search(request, sources)
+        return search(query, options or SearchOptions(), sources)
 
     @contextmanager
     def lending(self) -> Iterator[None]:
@@ -280,14 +265,14 @@ class Library:
     def tag(self, paths: Sequence[Path], name: str) -> None:
         """Give photos a tag of the user's own. Raises NothingFound."""
         ids = [self.photo(path).id for path in paths]
-        self._catalog.tags.tag(ids, _tag_name(name), Source.USER)
+        self._catalog.tags.tag(ids, checked_name(name), Source.USER)
 
     def untag(self, paths: Sequence[Path], name: str) -> None:
         """Take a tag off photos, whoever gave it; it stays off.
 
         A Chinese name means every tag of that name. Raises NothingFound.
         """
-        found = self._catalog.tags.find(_tag_name(name))
+        found = self._catalog.tags.find(checked_name(name))
         if not found:
             raise NothingFound(f'no tag "{name}" in this library')
         ids = [self.photo(path).id for path in paths]
@@ -377,25 +362,3 @@ class Library:
     def _refresh_vectors(self, model_id: str, progress: Progress) -> None:
         active = self._catalog.models.active()
         self._held_vectors.refresh(model_id, active.model_id if active else None, progress)
-
-    def _embedding_like(self, path: Path) -> Floats:
-        """The embedding of an example picture: the stored one if the library has the photo."""
-        from photoindex.photos.decode import open_picture
-
-        try:
-            decoded = open_picture(path)
-        except PictureError as error:
-            raise PictureError(f"{path}: {error}") from error
-        known = self._catalog.photos.by_hash(decoded.facts.hash)
-        active = self._catalog.models.active()
-        if known and active and self._catalog.analyses.has(known.id, active.model_id):
-            return cast(Floats, self._vectors().embeddings([known.id])[0])
-        tagger = (self._looking or self._models).for_stored_photos()
-        return cast(Floats, tagger.embed_pictures([decoded.picture])[0])
-
-
-def _tag_name(name: str) -> str:
-    clean = " ".join(name.split())
-    if not clean or not clean.isprintable() or len(clean) > 200:
-        raise UsageError("a tag is a name of 1 to 200 printable characters")
-    return clean

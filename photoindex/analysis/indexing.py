@@ -14,7 +14,7 @@ from types import MappingProxyType
 from photoindex.analysis.catch_up import Disagreement, compare, same_content, tell_moves
 from photoindex.analysis.concepts import fill_gaps
 from photoindex.analysis.file_table import FileTable, portions
-from photoindex.analysis.pipeline import Tally, analyse_files
+from photoindex.analysis.tally import Tally
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileMove, FileRecord, FolderRecord
 from photoindex.config import Settings
@@ -218,6 +218,8 @@ class Indexer:
     def _analyse(self, files: Sequence[FoundFile]) -> Tally:
         if not files or self._stop.is_set():
             return Tally()
+        from photoindex.analysis.pipeline import analyse_files  # most runs find nothing to analyse
+
         return analyse_files(
             files,
             self._catalog,

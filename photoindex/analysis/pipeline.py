@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
 
 from photoindex.analysis.reading import Read, photo_with, read_ahead
+from photoindex.analysis.tally import Tally
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileFailure, FileLink, NewAnalysis
 from photoindex.photo import FoundFile
@@ -16,32 +16,6 @@ from photoindex.tagger import Analysis, Progress, StoredPhotos, Tagger
 ANALYSING = "analysing"
 _FILES = 64
 """Files of one transaction, however few of them hold pictures to be analysed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What became of the files of a run."""
-
-    analysed: int = 0  # photos that a network looked at
-    linked: int = 0  # files that hold a photo already analysed: copies, touched files
-    failed: int = 0  # files that cannot be read as pictures
-    deleted: int = 0  # files that are gone
-    unsettled: int = 0  # files that changed while they were read; seen again next time
-    moved: int = 0  # known files at another path
-    back: int = 0  # known files that were gone or offline, and lie there unchanged
-    offline: int = 0  # files on a disk that is not there
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.analysed + other.analysed,
-            self.linked + other.linked,
-            self.failed + other.failed,
-            self.deleted + other.deleted,
-            self.unsettled + other.unsettled,
-            self.moved + other.moved,
-            self.back + other.back,
-            self.offline + other.offline,
-        )
 
 
 def analyse_files(

@@ -45,6 +45,7 @@ class Database:
             _create_private(path)
             with self._lent() as connection:
                 _choose_journal(connection, path, patience)
+            self._device = path.stat().st_dev
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -57,8 +58,10 @@ class Database:
         """A transaction that holds the write lock from its start; all of it happens or nothing.
 
         The lock is taken at once because a reader that turns into a writer is refused by SQLite
-        without waiting when somebody else wrote in between.
+        without waiting when somebody else wrote in between. Raises LibraryError where the file is
+        not there any more: what is written into it then, nobody finds.
         """
+        self._see_that_it_is_there()
         with (
             translated(self.path),
             self._lent() as connection,
@@ -97,6 +100,18 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def _see_that_it_is_there(self) -> None:
+        """By its device, not its inode: some file systems give a file now this one, now that."""
+        try:
+            there = self.path.stat().st_dev == self._device
+        except OSError:
+            there = False
+        if not there:
+            raise LibraryError(
+                f"{self.path} is not there any more: bring it or its disk back and start again;"
+                " what came meanwhile is seen then"
+            )
 
     @contextlib.contextmanager
     def _lent(self) -> Iterator[sqlite3.Connection]:
@@ -185,10 +200,18 @@ def translated(path: Path) -> Iterator[None]:
 
 def advice(error: BaseException | None) -> str:
     """What to tell the user of an error of SQLite."""
-    primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return _ADVICE.get(primary, f"the database refused: {error}")
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    told = _ADVICE.get(code) or _ADVICE.get(code & 0xFF)
+    return told or f"the database refused: {error}"
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that the file itself is damaged, and not what it lies on."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+_FULL = "the disk is full: free some space and try again"
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process has been writing for too long: wait until it is done,"
     " or stop it, and try again",
@@ -202,7 +225,8 @@ _ADVICE = {
     " and index again",
     sqlite3.SQLITE_NOTADB: "is no photoindex library, or it is damaged: name another file,"
     " restore it from a backup, or move it away and index again",
-    sqlite3.SQLITE_FULL: "the disk is full: free some space and try again",
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # no room for what reading needs beside the database
     sqlite3.SQLITE_IOERR: "the disk reports an error: check it, and restore the library from a"
     " backup if it is damaged",
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from photoindex.catalog.counting import count_shown
 from photoindex.catalog.database import Database
 from photoindex.catalog.figures import said_of, shown_on
 from photoindex.catalog.ids import AMONG, as_list, listed
 from photoindex.catalog.models import need_tag
 from photoindex.catalog.records import PhotoTag, TagCount, TagRecord
-from photoindex.catalog.shown import Shown
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import Source
 from photoindex.tagger import AnyIds
@@ -38,6 +38,8 @@ _TAKE_BACK = f"""
 _SAY = """
     INSERT INTO photo_tags (photo_id, tag_id, source, probability) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET probability = excluded.probability"""
+
+_LONGEST = 200  # characters of a name
 
 
 class Tags:
@@ -105,7 +107,7 @@ class Tags:
     def counts(self, limit: int | None = None) -> tuple[TagCount, ...]:
         """How many photos show each tag, whoever says so; the most frequent first."""
         with self._database.read() as connection:
-            photos = Shown(connection).counts()
+            photos = count_shown(connection)
             counts = [
                 TagCount(TagRecord(*tag), photos[tag[0]])
                 for tag in connection.execute(_RECORDS)
@@ -159,3 +161,17 @@ def _say(
 ) -> None:
     """Write what people say; a user's word replaces the one before."""
     connection.executemany(_SAY, [(one, tag_id, source, probability) for one in photo_ids])
+
+
+def usable_name(name: str) -> str | None:
+    """A tag's name with its spaces made one each; None where it can be no tag's name."""
+    clean = " ".join(name.split())
+    return clean if clean and clean.isprintable() and len(clean) <= _LONGEST else None
+
+
+def checked_name(name: str) -> str:
+    """`usable_name`. Raises UsageError where it can be no tag's name."""
+    clean = usable_name(name)
+    if clean is None:
+        raise UsageError(f"a tag is a name of 1 to {_LONGEST} printable characters")
+    return clean

@@ -20,7 +20,7 @@ from photoindex.terminal.wording import is_utf8, shown
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import ModelState
-    from photoindex.analysis.pipeline import Tally
+    from photoindex.analysis.tally import Tally
     from photoindex.catalog.records import (
         ConceptRecord,
         FileRecord,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from photoindex.terminal.wording import count
 
 if TYPE_CHECKING:
-    from photoindex.analysis.pipeline import Tally
+    from photoindex.analysis.tally import Tally
 
 
 def summary(tally: Tally) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from photoindex.aside import sync
 from photoindex.catalog.catalog import Catalog
 from photoindex.errors import LibraryError, UsageError
 from photoindex.exchange.backup import (
@@ -20,7 +21,7 @@ from photoindex.exchange.backup import (
     to_one_file,
     unpack,
 )
-from photoindex.exchange.writing import PRIVATE, file_errors, sync
+from photoindex.exchange.writing import PRIVATE, file_errors
 from photoindex.tagger import Progress, no_progress
 from photoindex.watch_lock import hold
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.tags import usable_name
 from photoindex.errors import UsageError
 from photoindex.exchange.naming import SUFFIXES, SidecarNames
 from photoindex.exchange.sidecar import Sidecar, SidecarError, read
@@ -19,7 +20,6 @@ from photoindex.tagger import Progress, no_progress
 
 _READING = "reading sidecars"
 _BLOCK = 500  # sidecars between two writes
-_LONGEST = 200  # characters of a tag's name, as for tags that a user types
 # Trees in which programs keep notes of their own.
 _INTERNAL = frozenset({"darktable", "_Digikam_Internal_Tags_"})
 
@@ -122,7 +122,7 @@ class _Intake:
 
     def take(self, photos: Sequence[int], names: Sequence[str]) -> None:
         """Photos and the tags that one sidecar gives them."""
-        usable = [clean for name in names if (clean := _usable(name)) is not None]
+        usable = [clean for name in names if (clean := usable_name(name)) is not None]
         self._tally.unusable += len(names) - len(usable)
         if not usable:
             return
@@ -170,11 +170,6 @@ class _Intake:
 def _folded(name: str) -> bytes:
     """Equal for names that are one to the catalog, which folds the case of ASCII alone."""
     return name.encode().lower()
-
-
-def _usable(name: str) -> str | None:
-    clean = " ".join(name.split())
-    return clean if clean and clean.isprintable() and len(clean) <= _LONGEST else None
 
 
 def _photos_of(catalog: Catalog, files: Sequence[Path]) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from photoindex.aside import beside, sync
 from photoindex.errors import LibraryError, UsageError
 
 PRIVATE = 0o600
@@ -21,18 +21,16 @@ def written_aside(path: Path, mode: int = PRIVATE) -> Iterator[Path]:
     mode: its permissions then; until then it is its owner's alone. A file that is in the way is
     replaced. Raises OSError; nothing is left of the file then.
     """
-    handle, name = tempfile.mkstemp(".aside", ".photoindex-", path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(mode)
-        sync(aside)
-        aside.replace(path)
-        sync(path.parent)
-    finally:
-        for leftover in ("", *_SQLITE_LEFTOVERS):
-            Path(name + leftover).unlink(missing_ok=True)
+    with beside(path, ".photoindex-") as aside:
+        try:
+            yield aside
+            aside.chmod(mode)
+            sync(aside)
+            aside.replace(path)
+            sync(path.parent)
+        finally:
+            for leftover in _SQLITE_LEFTOVERS:
+                aside.with_name(aside.name + leftover).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -42,18 +40,6 @@ def file_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LibraryError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        if not path.is_dir():  # some file systems cannot do it for folders
-            raise
-    finally:
-        os.close(handle)
 
 
 def check_target(path: Path, force: bool) -> None:

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from photoindex.catalog.checks import lost_rows
+from photoindex.catalog.checks.pages import damaged_pages, revision
+from photoindex.catalog.checks.references import broken_references, lost_rows
+from photoindex.catalog.database import is_damage
 from photoindex.catalog.migrate import REVISION, scripts_folder
+from photoindex.catalog.read_only import ReadOnly
 from photoindex.errors import LibraryError
-from photoindex.health.reading import Look, ReadOnly
+from photoindex.health.reading import Look
 from photoindex.health.records import Finding, Mend, Verdict, note, ok, problem
 from photoindex.terminal.wording import count
 
 TABLES, PAGES, REFERENCES = "tables", "pages", "references"
 _RESTORE = 'restore a backup ("photoindex restore FILE --force"), or move it away and index again'
-_HAS_REVISION = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-_REVISION = "SELECT version_num FROM alembic_version"
 
 
 def check_pages(look: Look, database: ReadOnly) -> Finding:
     """Whether SQLite finds every page as it should be; quickly: without comparing indexes."""
-    pragma = "quick_check" if look.quick else "integrity_check"
+    check = "quick_check" if look.quick else "integrity_check"
     look.progress("checking every page", 0, None)
     try:
         with database.view() as connection:
-            found = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}(10)")]
+            found = damaged_pages(connection, check)
     except LibraryError as error:
+        if not is_damage(error.__cause__):
+            return problem(PAGES, f"cannot be looked at: {error}", "see to that and look again")
         found = [str(error)]
-    if found == ["ok"]:
-        return ok(PAGES, f"{pragma}: all well")
+    if not found:
+        return ok(PAGES, f"{check}: all well")
     return problem(PAGES, f"the database is damaged: {'; '.join(found)}", _RESTORE)
 
 
 def check_tables(database: ReadOnly) -> Finding:
     """Whether its tables are those of this version."""
     with database.view() as connection:
-        (there,) = connection.execute(_HAS_REVISION).fetchone()
-        row = connection.execute(_REVISION).fetchone() if there else None
-    if row is None:
+        stored = revision(connection)
+    if stored is None:
         return problem(TABLES, "it is no library of photoindex", "name another with --library")
-    stored = str(row[0])
     if stored == REVISION:
         return ok(TABLES, f"revision {stored}")
     known = {script.name.partition("_")[0] for script in scripts_folder().glob("versions/*.py")}
@@ -59,9 +60,7 @@ def check_tables(database: ReadOnly) -> Finding:
 def check_references(database: ReadOnly) -> Iterator[Finding]:
     """Whether rows belong to rows that are there."""
     with database.view() as connection:
-        broken: dict[tuple[str, str], int] = {}
-        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-            broken[table, parent] = broken.get((table, parent), 0) + 1
+        broken = broken_references(connection)
         lost = lost_rows(connection)
     kept = {pair: number for pair, number in broken.items() if pair[0] not in lost}
     if lost:

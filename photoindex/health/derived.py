@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from photoindex.catalog import checks
+from photoindex.catalog.checks import derived
 from photoindex.health.reading import Opened
 from photoindex.health.records import Finding, Mend, ok, problem
 from photoindex.terminal.wording import count
@@ -18,12 +18,12 @@ def check_derived(opened: Opened) -> Iterator[Finding]:
     """Every derived table."""
     progress = opened.look.progress
     with opened.database.view() as connection:
-        wrong = checks.wrong_analysed(connection, progress)
+        wrong = derived.wrong_analysed(connection, progress)
         yield _finding(ANALYSED, wrong, "of which photos are analysed", Mend.ANALYSED)
     with opened.database.view() as connection:
-        models = checks.models(connection)
+        models = derived.models(connection)
         unreadable = sum(
-            len(checks.unreadable_tags(connection, model, progress)) for model in models
+            len(derived.unreadable_tags(connection, model, progress)) for model in models
         )
         if unreadable:
             yield problem(
@@ -34,10 +34,10 @@ def check_derived(opened: Opened) -> Iterator[Finding]:
             )
         else:
             yield ok(TAGS, "as they should be")
-        wrong = sum(checks.wrong_postings(connection, model, progress) for model in models)
+        wrong = sum(derived.wrong_postings(connection, model, progress) for model in models)
         yield _finding(POSTINGS, wrong, "of tags", Mend.POSTINGS)
     with opened.database.view() as connection:
-        rows = checks.wrong_concept_rows(connection)
+        rows = derived.wrong_concept_rows(connection)
         if rows:
             yield problem(
                 CONCEPT_ROWS,
@@ -48,7 +48,7 @@ def check_derived(opened: Opened) -> Iterator[Finding]:
         else:
             yield ok(CONCEPT_ROWS, "as they should be")
     with opened.database.view() as connection:
-        wrong = checks.wrong_times(connection, progress)
+        wrong = derived.wrong_times(connection, progress)
         yield _finding(TIMES, wrong, "of times and files", Mend.TIMES)
 
 

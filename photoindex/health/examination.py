@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.checks.unfinished import photo_count
+from photoindex.catalog.read_only import ReadOnly
 from photoindex.config import Settings
 from photoindex.errors import LibraryError
 from photoindex.health import contents, database, derived, library_folder, machine
 from photoindex.health import models as needed_models
-from photoindex.health.reading import Look, Opened, ReadOnly
+from photoindex.health.reading import Look, Opened
 from photoindex.health.records import Finding, Report, Verdict, problem
 from photoindex.health.stored import check_analyses
 from photoindex.health.vectors import check_vectors
@@ -90,7 +92,8 @@ def used_models(opened: Opened) -> frozenset[str]:
 
 
 def _photos(opened: Opened) -> int:
-    return contents.photo_count(opened)
+    with opened.database.read() as connection:
+        return photo_count(connection)
 
 
 def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

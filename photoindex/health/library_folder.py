@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from photoindex.aside import SUFFIX, abandoned
 from photoindex.catalog.journal import network_file_system
 from photoindex.health.locks import is_held
 from photoindex.health.reading import WATCH_LOCK, Look
@@ -21,7 +21,6 @@ FOLDER, PERMISSIONS, SPACE, LEFTOVERS = "library folder", "permissions", "free s
 MORE_PHOTOS = 1000
 """There should be room for so many more."""
 _A_PHOTO = 100_000  # bytes at least: image tokens, embedding, tags
-_ABANDONED = 24 * 3600  # seconds after which what is half-written is nobody's
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 _PRIVATE = ("catalog.db*", "vectors-*", "*.sock", "*.lock")
@@ -102,10 +101,7 @@ def check_leftovers(look: Look) -> Iterator[Finding]:
 def leftovers(folder: Path) -> list[Path]:
     """Half-written files that are a day old, and sockets and notes of no process."""
     found = [
-        path
-        for pattern in ("*.aside*", ".photoindex-*.aside*", ".restoring-*")
-        for path in folder.glob(pattern)
-        if path.lstat().st_mtime < time.time() - _ABANDONED
+        path for pattern in (f"*{SUFFIX}*", ".restoring-*") for path in abandoned(folder, pattern)
     ]
     for name in (WATCH_LOCK, SEARCH_LOCK):
         told = (folder / name).with_suffix(".json")

@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from photoindex.catalog import checks
 from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.checks import derived
+from photoindex.catalog.checks.analyses import can_be_made_again, damaged, forget
+from photoindex.catalog.checks.references import drop_lost
 from photoindex.catalog.database import Database
 from photoindex.catalog.moments import settle
 from photoindex.config import Settings
@@ -17,7 +19,6 @@ from photoindex.health.examination import examine, opened_for_reading, used_mode
 from photoindex.health.models import ids_here
 from photoindex.health.reading import WATCH_LOCK, Look
 from photoindex.health.records import Mend, Mended, Report
-from photoindex.health.stored import can_be_made_again, damaged, forget
 from photoindex.lending.lender import LOCK as SEARCH_LOCK
 from photoindex.tagger import Progress, no_progress
 from photoindex.terminal.wording import count
@@ -78,43 +79,37 @@ def _upgrade(look: Look) -> str:
 
 def _lost_rows(look: Look) -> str:
     with _writing(look) as connection:
-        return f"{count(checks.drop_lost(connection), 'row')} that belonged to nothing deleted"
+        return f"{count(drop_lost(connection), 'row')} that belonged to nothing deleted"
 
 
-def _analysed(look: Look) -> str:
-    with _writing(look) as connection:
-        checks.rebuild_analysed(connection, look.progress)
-    return "which photos are analysed was written again"
+def _rebuilt(
+    rebuild: Callable[[sqlite3.Connection, Progress], None], told: str
+) -> Callable[[Look], str]:
+    """A mend that makes something derived again, wholly."""
+
+    def mend(look: Look) -> str:
+        with _writing(look) as connection:
+            rebuild(connection, look.progress)
+        return told
+
+    return mend
 
 
 def _tags(look: Look) -> str:
     photos = 0
     with _writing(look) as connection:
-        for model in checks.models(connection):
-            unreadable = checks.unreadable_tags(connection, model, look.progress)
-            checks.refill_tags(connection, model, unreadable)
+        for model in derived.models(connection):
+            unreadable = derived.unreadable_tags(connection, model, look.progress)
+            derived.refill_tags(connection, model, unreadable)
             photos += len(unreadable)
     return f"the tags of {count(photos, 'photo')} were filled in"
 
 
-def _postings(look: Look) -> str:
-    with _writing(look) as connection:
-        for model in checks.models(connection):
-            checks.rebuild_postings(connection, model, look.progress)
-    return "tags were written again, tag by tag"
-
-
 def _concept_rows(look: Look) -> str:
     with _writing(look) as connection:
-        rows = checks.wrong_concept_rows(connection)
-        checks.forget_concept_rows(connection, rows)
+        rows = derived.wrong_concept_rows(connection)
+        derived.forget_concept_rows(connection, rows)
     return f"{count(len(rows), 'row')} of concepts dropped: the next index run scores them again"
-
-
-def _times(look: Look) -> str:
-    with _writing(look) as connection:
-        checks.rebuild_times(connection, look.progress)
-    return "times and files of photos were written again"
 
 
 def _analyses(look: Look) -> str:
@@ -153,11 +148,13 @@ _MENDS: Mapping[Mend, Callable[[Look], str]] = {
     Mend.LEFTOVERS: _leftovers,
     Mend.UPGRADE: _upgrade,
     Mend.LOST_ROWS: _lost_rows,
-    Mend.ANALYSED: _analysed,
+    Mend.ANALYSED: _rebuilt(
+        derived.rebuild_analysed, "which photos are analysed was written again"
+    ),
     Mend.TAGS: _tags,
-    Mend.POSTINGS: _postings,
+    Mend.POSTINGS: _rebuilt(derived.rebuild_postings, "tags were written again, tag by tag"),
     Mend.CONCEPT_ROWS: _concept_rows,
-    Mend.TIMES: _times,
+    Mend.TIMES: _rebuilt(derived.rebuild_times, "times and files of photos were written again"),
     Mend.ANALYSES: _analyses,
     Mend.OLD_VECTORS: _old_vectors,
     Mend.VECTORS: _vectors,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from photoindex.catalog import checks
+from photoindex.catalog.checks.derived import analysed_photos
 from photoindex.catalog.models import find_model
 from photoindex.health.reading import Opened
 from photoindex.health.records import Finding, Mend, note, ok, problem
@@ -98,7 +98,7 @@ def _what_differs(opened: Opened, path: Path, sidecar: Sidecar) -> str | None:
         index = Growth().load(sidecar.kind, file, lambda ids: analyses.embeddings_of(model_id, ids))
     with opened.database.read() as connection:
         model = find_model(connection, model_id)
-        there = checks.analysed_photos(connection, -1 if model is None else model)
+        there = analysed_photos(connection, -1 if model is None else model)
     differing = np.setxor1d(index.ids(), there)
     if len(differing):
         return f"{count(len(differing), 'photo')} of the index or the catalog alone"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from photoindex.aside import abandoned
 from photoindex.errors import ModelError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PARTIAL, _REPLACED = ".partial-", ".replaced-"
-_ABANDONED = 24 * 3600  # seconds after which what an interrupted run left behind is cleared away
 
 
 class ModelStore:
@@ -95,11 +94,10 @@ class ModelStore:
             raise _cannot("delete", folder, error) from error
 
     def _clear_abandoned(self) -> None:
-        """What a killed run left behind; a recent one may still be at work."""
+        """What a killed run left behind."""
         for prefix in (_PARTIAL, _REPLACED):
-            for left in self.folder.glob(f"{prefix}*"):
-                if time.time() - left.stat().st_mtime > _ABANDONED:
-                    shutil.rmtree(left, ignore_errors=True)
+            for left in abandoned(self.folder, f"{prefix}*"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _put_in_place(built: Path, final: Path, aside: Path) -> None:

@@ -10,7 +10,11 @@ from photoindex.search.rank import Rank
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search. like: the path of an example picture."""
+    """How to search.
+
+    like: the path of an example picture; everything: also what lies under the cut;
+    min_probability: 0..1, replaces the tags' thresholds and the query's own cut.
+    """
 
     limit: int = 20
     like: Path | None = None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.records import PhotoFilter, PhotoTag, TagRecord
+from photoindex.catalog.records import ModelRecord, PhotoFilter, PhotoTag, TagRecord
 from photoindex.concept_file import DEFAULT_THRESHOLD
-from photoindex.errors import QueryError
+from photoindex.errors import PictureError, QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
+from photoindex.search.options import SearchOptions
 from photoindex.search.query import parse
 from photoindex.search.rank import Rank
 from photoindex.search.relevance import (
@@ -23,7 +26,7 @@ from photoindex.search.relevance import (
 )
 from photoindex.search.results import Evidence, Hit, SearchResult
 from photoindex.search.understanding import Plan, tags_named_in, understand
-from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Scorer, StoredPhotos
+from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Scorer, StoredPhotos, Tagger
 from photoindex.vectors.base import VectorIndex
 
 DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
@@ -33,33 +36,28 @@ THE_SAME = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class SearchRequest:
-    """What is asked for.
-
-    like: (d,) float32 embedding of an example picture; everything: also what lies under the cut;
-    min_probability: 0..1, replaces the tags' thresholds and the query's own cut.
-    """
-
-    query: str = ""
-    like: Floats | None = None
-    limit: int = 20
-    rank: Rank = Rank.FUSED
-    min_probability: float | None = None
-    everything: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a search looks; index and scorer are opened only by the searches that need them.
+    """Where a search looks; what is called for is opened only by the searches that need it.
 
-    model_id: the active model, None before the first; has_tokens: whether it has a decoder.
+    active: the model whose analyses are searched, None before the first; scorer: its half that
+    reads texts; tagger: all of it, for example pictures.
     """
 
     catalog: Catalog
-    model_id: str | None
-    has_tokens: bool
+    active: ModelRecord | None
     vectors: Callable[[], VectorIndex]
     scorer: Callable[[], Scorer]
+    tagger: Callable[[], Tagger]
+
+    @property
+    def model_id(self) -> str | None:
+        """The active model's, None before the first."""
+        return None if self.active is None else self.active.model_id
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the active model has a decoder."""
+        return self.active is not None and self.active.token_count is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +70,16 @@ class _Scored:
     evidence: Callable[[int], Evidence]
 
 
-def search(request: SearchRequest, sources: Sources) -> SearchResult:
-    """Find photos. Raises QueryError for a query that cannot be understood."""
-    plan = understand(parse(request.query), sources.catalog, request.min_probability)
+def search(query: str, options: SearchOptions, sources: Sources) -> SearchResult:
+    """Find photos. Raises QueryError for a query that cannot be understood, PictureError."""
+    like = _embedding_like(options.like, sources) if options.like else None
+    plan = understand(parse(query), sources.catalog, options.min_probability)
     within = sources.catalog.photos.select(plan.filter) if plan.filter != PhotoFilter() else None
     named = plan.tags
-    if request.like is not None:
+    if like is not None:
         if plan.concept is not None:
             raise QueryError("--like takes filters beside it, not free text: leave the words out")
-        scored = _by_likeness(request.like, sources, within)
+        scored = _by_likeness(like, sources, within)
     elif plan.concept is not None and sources.model_id is None:
         nothing = np.empty(0, dtype=np.int64)  # no model has looked at a photo yet
         scored = _Scored(
@@ -89,10 +88,10 @@ def search(request: SearchRequest, sources: Sources) -> SearchResult:
     elif plan.concept is not None:
         groups = tags_named_in(plan.concept, sources.catalog)
         named = tuple(dict.fromkeys((*named, *(tag for group in groups for tag in group))))
-        scored = _by_concept(request, plan.concept, groups, sources, within)
+        scored = _by_concept(options, plan.concept, groups, sources, within)
     else:
-        scored = _by_tags(plan, sources.catalog, within, request.limit)
-    return _result(request, plan, tuple(tag.name for tag in named), scored, sources.catalog)
+        scored = _by_tags(plan, sources.catalog, within, options.limit)
+    return _result(options, plan, tuple(tag.name for tag in named), scored, sources.catalog)
 
 
 def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None, limit: int) -> _Scored:
@@ -108,6 +107,22 @@ def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None, limit: int) -> _S
     return _Scored(ids, scores, everyone, lambda row: Evidence(tag_probability=float(scores[row])))
 
 
+def _embedding_like(path: Path, sources: Sources) -> Floats:
+    """(d,) float32, of an example picture: the stored one if the library has the photo."""
+    from photoindex.photos.decode import open_picture  # for examples alone
+
+    try:
+        decoded = open_picture(path)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+    known = sources.catalog.photos.by_hash(decoded.facts.hash)
+    if known and sources.model_id is not None:
+        _, stored = sources.catalog.analyses.embeddings_of(sources.model_id, [known.id])
+        if len(stored):
+            return cast(Floats, stored[0])
+    return cast(Floats, sources.tagger().embed_pictures([decoded.picture])[0])
+
+
 def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
     """Photos whose embeddings are close to an example's."""
     label = LabelEmbeddings(("",), like[None, :], np.array([1], dtype=np.int64))
@@ -118,7 +133,7 @@ def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
 
 
 def _by_concept(
-    request: SearchRequest,
+    options: SearchOptions,
     text: str,
     named: Sequence[Sequence[TagRecord]],
     sources: Sources,
@@ -129,21 +144,21 @@ def _by_concept(
     labels = scorer.embed_labels([Concept(text)])
     groups = [tuple(tag.id for tag in group) for group in named]
     also = tuple(tag_id for group in groups for tag_id in group)
-    found = _candidates(labels, sources, within, also, max(SHORTLIST, request.limit))
+    found = _candidates(labels, sources, within, also, max(SHORTLIST, options.limit))
     standing, cut = found.floor.standing(found.similarities), found.floor.cut()
     by_similarity = similarity_score(standing, cut)
-    if request.rank is Rank.CLIP or not sources.has_tokens:
+    if options.rank is Rank.CLIP or not sources.has_tokens:
         kept = relevant_by_similarity(standing, cut)
         probabilities = None
-        if request.min_probability is not None:
+        if options.min_probability is not None:
             probabilities = _probabilities(scorer, labels, sources, found.ids)
-            kept = probabilities >= request.min_probability
+            kept = probabilities >= options.min_probability
         return _Scored(found.ids, by_similarity, kept, _evidence(found, standing, probabilities))
     looked_at = np.union1d(found.ids, found.background)
     all_probabilities = _probabilities(scorer, labels, sources, looked_at)
     scores = probabilities = all_probabilities[np.searchsorted(looked_at, found.ids)]
     by_tags = _tag_evidence(sources.catalog, found.ids, groups)
-    if request.rank is Rank.FUSED:
+    if options.rank is Rank.FUSED:
         means = None if by_tags is None else by_tags.mean(axis=1)
         scores = _fused(probabilities, by_similarity, means)
     usual = all_probabilities[np.searchsorted(looked_at, found.background)]
@@ -151,8 +166,8 @@ def _by_concept(
     sure = sources.catalog.models.usual_threshold(scorer.model_id) or DEFAULT_THRESHOLD
     named_all = None if len(groups) < 2 or by_tags is None else by_tags.min(axis=1) >= sure
     kept = relevant_by_decoder(logit(probabilities), floor, standing, cut, sure, named_all)
-    if request.min_probability is not None:
-        kept = probabilities >= request.min_probability
+    if options.min_probability is not None:
+        kept = probabilities >= options.min_probability
     return _Scored(found.ids, scores, kept, _evidence(found, standing, probabilities, floor))
 
 
@@ -224,16 +239,16 @@ def _evidence(
 
 
 def _result(
-    request: SearchRequest,
+    options: SearchOptions,
     plan: Plan,
     names: tuple[str, ...],
     scored: _Scored,
     catalog: Catalog,
 ) -> SearchResult:
     order = np.lexsort((-scored.scores, ~scored.relevant))  # relevant first, each by score
-    if not request.everything:
+    if not options.everything:
         order = order[scored.relevant[order]]
-    chosen = order[: request.limit]
+    chosen = order[: options.limit]
     ids = scored.ids[chosen]
     photos = {photo.id: photo for photo in catalog.photos.many(ids)}
     tags = catalog.tags.of(ids)

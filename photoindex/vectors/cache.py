@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from photoindex.aside import SUFFIX, abandoned
 from photoindex.tagger import AnyIds, Floats, Ids, Progress, no_progress
 from photoindex.vectors.base import Exact
 from photoindex.vectors.flat import FlatIndex
@@ -33,7 +34,6 @@ SAMPLING = "reading a sample of embeddings"
 _SAMPLED_AT_ONCE = 4096
 _BETWEEN_RENAMES = 0.1  # seconds, at most, from an index to its sidecar
 _ATTEMPTS = 3
-_ABANDONED = 24 * 3600  # seconds after which a half-written file is nobody's
 _log = logging.getLogger(__name__)
 
 
@@ -239,7 +239,8 @@ class VectorCache:
         """Put index and sidecar in place of the old ones; without them nothing is lost."""
         path = self.path(model_id)
         try:
-            self._clear_abandoned()
+            for left in abandoned(self._folder, f"vectors-*{SUFFIX}"):
+                left.unlink(missing_ok=True)
             with put_in_place(path) as (file, card):
                 with file.open("wb") as writing:
                     held.index.save(writing)
@@ -273,11 +274,6 @@ class VectorCache:
             for file in self._folder.glob(f"vectors-*{suffix}"):
                 if file.stem not in kept:
                     file.unlink(missing_ok=True)
-
-    def _clear_abandoned(self) -> None:
-        for left in self._folder.glob("vectors-*.aside"):
-            if left.stat().st_mtime < time.time() - _ABANDONED:
-                left.unlink(missing_ok=True)
 
 
 def _continues(held: _Held, blocks: Iterator[Block]) -> bool:

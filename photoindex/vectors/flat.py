@@ -93,20 +93,7 @@ class FlatIndex:
 
     def search(self, queries: Floats, k: int, within: AnyIds | None = None) -> tuple[Floats, Ids]:
         """See VectorIndex."""
-        asked = np.ascontiguousarray(queries, dtype=np.float32)
-        similarities = np.full((len(asked), k), -np.inf, dtype=np.float32)
-        found = np.full((len(asked), k), ABSENT, dtype=np.int64)
-        allowed = self._places.among(within)
-        most = min(k, len(self) if allowed is None else len(allowed))
-        if most < 1 or not len(asked):
-            return similarities, found
-        faiss, parameters = faiss_module(), None
-        if allowed is not None:
-            bits = bitmap(self._places.of(allowed))
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        similarities[:, :most], rows = self._index.search(asked, most, params=parameters)
-        found[:, :most] = self._photos[rows]
-        return similarities, found
+        return self._places.search(queries, k, within, self._nearest)
 
     def similarities(self, queries: Floats, ids: AnyIds) -> Floats:
         """See VectorIndex."""
@@ -126,6 +113,14 @@ class FlatIndex:
         if (places == ABSENT).any():
             raise KeyError(int(asked[places == ABSENT][0]))
         return np.asarray(self._rows()[places], dtype=np.float32)
+
+    def _nearest(self, queries: Floats, most: int, allowed: Ids | None) -> tuple[Floats, Ids]:
+        faiss, parameters = faiss_module(), None
+        if allowed is not None:
+            bits = bitmap(self._places.of(allowed))
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        similarities, rows = self._index.search(queries, most, params=parameters)
+        return similarities, self._photos[rows]
 
     def _rows(self) -> NDArray[np.float32]:
         """(len, d), FAISS's own memory: valid until the next addition."""

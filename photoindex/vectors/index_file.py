@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
+
+from photoindex.aside import beside, sync
 
 FORMAT = 2
 _CHUNK = 1 << 20  # bytes checked at a time: they are still in the cache then
@@ -76,25 +76,10 @@ def put_in_place(path: Path) -> Iterator[tuple[Path, Path]]:
     Where the block fails, the old ones stay. Between the two renames the sidecar does not fit the
     index, which whoever reads them then finds out by the checksum. Raises OSError.
     """
-    with _aside(path) as file, _aside(sidecar_of(path)) as card:
+    prefix = f"{path.stem}-"
+    with beside(path, prefix) as file, beside(path, prefix) as card:
         yield file, card
-        _to_disk(file)
-        _to_disk(card)
+        sync(file)
+        sync(card)
         file.replace(path)
         card.replace(sidecar_of(path))
-
-
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, private to its owner, removed unless it is moved away."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".aside")
-    os.close(number)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

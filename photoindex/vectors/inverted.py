@@ -138,30 +138,7 @@ class InvertedIndex:
 
     def search(self, queries: Floats, k: int, within: AnyIds | None = None) -> tuple[Floats, Ids]:
         """See VectorIndex."""
-        asked = np.ascontiguousarray(queries, dtype=np.float32)
-        similarities = np.full((len(asked), k), -np.inf, dtype=np.float32)
-        found = np.full((len(asked), k), ABSENT, dtype=np.int64)
-        allowed = self._places.among(within)
-        most = min(k, len(self) if allowed is None else len(allowed))
-        if most < 1 or not len(asked):
-            return similarities, found
-        faiss, chosen = faiss_module(), {}
-        sizes = self._sizes
-        if allowed is not None:
-            sizes = np.bincount(self._places.of(allowed), minlength=self.lists)
-            photos = bitmap(allowed)
-            chosen["sel"] = faiss.IDSelectorBitmap(photos)
-        lists = bitmap(np.flatnonzero(sizes))
-        read = self._read * np.sqrt(sizes.sum() / len(self) / len(asked))
-        parameters = faiss.SearchParametersIVF(
-            nprobe=self._probed(asked, sizes, max(int(read), _READ_A_HIT * most)),
-            quantizer_params=faiss.SearchParameters(sel=faiss.IDSelectorBitmap(lists)),
-            **chosen,
-        )  # which keeps the selectors alive; the bitmaps stay here
-        near, ids = self._index.search(asked, most, params=parameters)
-        similarities[:, :most] = np.where(ids == ABSENT, -np.inf, near)
-        found[:, :most] = ids
-        return similarities, found
+        return self._places.search(queries, k, within, self._nearest)
 
     def estimates(self, queries: Floats, ids: AnyIds) -> Floats:
         """See VectorIndex."""
@@ -192,6 +169,23 @@ class InvertedIndex:
         if len(missing):
             raise KeyError(int(missing[0]))
         return np.asarray(rows[np.searchsorted(there, given)], dtype=np.float32)
+
+    def _nearest(self, queries: Floats, most: int, allowed: Ids | None) -> tuple[Floats, Ids]:
+        faiss, chosen = faiss_module(), {}
+        sizes = self._sizes
+        if allowed is not None:
+            sizes = np.bincount(self._places.of(allowed), minlength=self.lists)
+            photos = bitmap(allowed)
+            chosen["sel"] = faiss.IDSelectorBitmap(photos)
+        lists = bitmap(np.flatnonzero(sizes))
+        read = self._read * np.sqrt(sizes.sum() / len(self) / len(queries))
+        parameters = faiss.SearchParametersIVF(
+            nprobe=self._probed(queries, sizes, max(int(read), _READ_A_HIT * most)),
+            quantizer_params=faiss.SearchParameters(sel=faiss.IDSelectorBitmap(lists)),
+            **chosen,
+        )  # which keeps the selectors alive; the bitmaps stay here
+        similarities, ids = self._index.search(queries, most, params=parameters)
+        return np.where(ids == ABSENT, -np.inf, similarities), ids
 
     def _note(self, ids: Ids, lists: NDArray[np.int32]) -> None:
         self._places.put(ids, lists)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from photoindex.tagger import AnyIds, Ids
+from photoindex.tagger import AnyIds, Floats, Ids
 from photoindex.vectors.base import ABSENT, as_ids
 
 _LARGEST = (1 << 31) - 1
+
+Nearest = Callable[[Floats, int, Ids | None], tuple[Floats, Ids]]
+"""Gives the `most` nearest of (queries, most, allowed): similarities and ids, both (q, most).
+
+There are as many; allowed: ids that are held, ascending, None where all of them are.
+"""
 
 
 class Places:
@@ -48,10 +55,18 @@ class Places:
         flags[held] = True
         return np.asarray(np.flatnonzero(flags), dtype=np.int64)
 
-    def among(self, ids: AnyIds | None) -> Ids | None:
-        """The photos that a search may find: all of them (None), or those held of some ids."""
-        held = None if ids is None else self.held(as_ids(ids))
-        return None if held is None or len(held) == len(self) else held
+    def search(
+        self, queries: Floats, k: int, within: AnyIds | None, nearest: Nearest
+    ) -> tuple[Floats, Ids]:
+        """What `VectorIndex.search` returns, by an index that finds what is held and asked for."""
+        asked = np.ascontiguousarray(queries, dtype=np.float32)
+        similarities = np.full((len(asked), k), -np.inf, dtype=np.float32)
+        found = np.full((len(asked), k), ABSENT, dtype=np.int64)
+        allowed = self._among(within)
+        most = min(k, len(self) if allowed is None else len(allowed))
+        if most >= 1 and len(asked):
+            similarities[:, :most], found[:, :most] = nearest(asked, most, allowed)
+        return similarities, found
 
     def put(self, ids: Ids, places: NDArray[np.int32]) -> None:
         """Say where photos are, each id once. Raises ValueError for what can be no photo's id."""
@@ -70,6 +85,11 @@ class Places:
         """Forget photos that are held, each id once."""
         self._table[ids] = ABSENT
         self._held -= len(ids)
+
+    def _among(self, ids: AnyIds | None) -> Ids | None:
+        """The photos that a search may find: all of them (None), or those held of some ids."""
+        held = None if ids is None else self.held(as_ids(ids))
+        return None if held is None or len(held) == len(self) else held
 
 
 def bitmap(numbers: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:

@@ -198,6 +198,17 @@ def test_a_full_disk_says_what_to_do(path: Path) -> None:
             connection.execute("INSERT INTO settings VALUES ('a', zeroblob(1000000))")
 
 
+def test_a_library_that_was_taken_away_is_not_written_into(path: Path) -> None:
+    with Catalog.open(path) as catalog:
+        away = path.parent.rename(path.parent.with_name("away"))
+        with pytest.raises(LibraryError, match="not there any more: bring it"):
+            catalog.set_setting("a", "b")
+        away.rename(path.parent)
+        catalog.set_setting("a", "c")
+    with Catalog.open(path) as catalog:
+        assert catalog.setting("a") == "c"
+
+
 def test_a_network_file_system_is_told_from_the_mount_table(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(

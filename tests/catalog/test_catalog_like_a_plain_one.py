@@ -10,7 +10,6 @@ import functools
 import shutil
 import sqlite3
 import tempfile
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from plain_library import PlainLibrary, path_of
 from small_model import MODEL, VOCABULARY, WIDTH, analysed, embedded, found
 
 from photoindex.catalog.catalog import Catalog
@@ -30,70 +30,11 @@ MODELS = (MODEL, OTHER)
 TAGS = ("cat", "dog", "roof")
 CONCEPTS = ("cat", "tabby")
 WORDS = ("cat", "dog", "tabby", "holiday")
-FLOOR = 0.05
 
 numbers = st.integers(0, 7)
 probabilities = st.sampled_from([0.0, 0.03, 0.05, 0.25, 0.6, 0.7, 0.9, 1.0])
 thresholds = st.sampled_from([0.05, 0.25, 0.6, 0.7, 0.9])
 sets_of_photos = st.sets(numbers, max_size=5)
-
-
-@dataclass
-class Plain:
-    """A library without any art; photos by their number in the test."""
-
-    vocabulary: dict[tuple[str, str], float] = field(default_factory=dict)
-    active: str = MODEL
-    ids: dict[int, int] = field(default_factory=dict)
-    files: dict[Path, tuple[int | None, str]] = field(default_factory=dict)
-    analysed: set[tuple[str, int]] = field(default_factory=set)
-    figures: dict[tuple[int, str, Source, str], float] = field(default_factory=dict)
-    people: dict[tuple[int, str, Source], float] = field(default_factory=dict)
-    concepts: dict[str, tuple[str, float]] = field(default_factory=dict)  # description, threshold
-    embedded: set[tuple[str, str]] = field(default_factory=set)  # concept, model
-    unscored: set[tuple[str, str, int]] = field(default_factory=set)
-
-    def live(self) -> set[int]:
-        return {
-            photo
-            for photo, state in self.files.values()
-            if state != "deleted" and photo is not None
-        }
-
-    def counting(self, photo: int, name: str) -> dict[tuple[Source, str], float]:
-        """The figures on a photo that are not overruled by the active model's own analysis."""
-        return {
-            (source, model): value
-            for (one, tag, source, model), value in self.figures.items()
-            if (one, tag) == (photo, name)
-            and (model == self.active or (self.active, photo) not in self.analysed)
-        }
-
-    def shows(self, photo: int, name: str, least: float | None = None) -> bool:
-        if self.people.get((photo, name, Source.USER)) == 0:
-            return False
-        if any((photo, name, source) in self.people for source in (Source.USER, Source.IMPORTED)):
-            return True
-        return any(
-            value >= (self.threshold(name, source, model) if least is None else least)
-            for (source, model), value in self.counting(photo, name).items()
-        )
-
-    def threshold(self, name: str, source: Source, model: str) -> float:
-        return self.vocabulary[model, name] if source is Source.MODEL else self.concepts[name][1]
-
-    def probability(self, photo: int, name: str) -> float:
-        said = [v for (one, tag, _), v in self.people.items() if (one, tag) == (photo, name)]
-        if said:
-            return min(said)
-        return max(self.counting(photo, name).values(), default=0.0)
-
-    def forget_figures(self, name: str, source: Source, model: str | None = None) -> None:
-        self.figures = {
-            key: value
-            for key, value in self.figures.items()
-            if key[1:3] != (name, source) or model not in (None, key[3])
-        }
 
 
 @functools.cache
@@ -116,12 +57,6 @@ def content(number: int) -> str:
     return f"photo {number}"
 
 
-def path_of(number: int, copy: bool = False) -> Path:
-    """Odd photos lie in a folder of their own."""
-    folder = "/p/odd" if number % 2 else "/p"
-    return Path(f"{folder}/{number}{'-copy' * copy}.jpg")
-
-
 class LibraryLikeAPlainOne(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +64,7 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
         path = self.folder / "library.db"
         path.write_bytes(empty_library())
         self.catalog = Catalog.open(path)
-        self.plain = Plain()
+        self.plain = PlainLibrary()
         for model in MODELS:
             for entry in VOCABULARY:
                 self.plain.vocabulary[model, entry.name] = entry.threshold
@@ -172,24 +107,7 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
         ids = self.catalog.analyses.record(items, model)
         for (photo, with_file, tags, said), photo_id in zip(batch, ids, strict=True):
             assert plain.ids.setdefault(photo, photo_id) == photo_id
-            if with_file:
-                plain.files[path_of(photo)] = (photo, "present")
-            plain.analysed.add((model, photo))
-            plain.figures = {
-                key: value
-                for key, value in plain.figures.items()
-                if (key[0], key[3]) != (photo, model)
-            }
-            plain.unscored = {one for one in plain.unscored if one[1:] != (model, photo)}
-            for name, value in tags.items():
-                plain.figures[photo, name, Source.MODEL, model] = value
-            for name in plain.concepts:
-                if (name, model) not in plain.embedded:
-                    continue
-                if name not in said:
-                    plain.unscored.add((name, model, photo))
-                elif said[name] >= FLOOR:
-                    plain.figures[photo, name, Source.CONCEPT, model] = said[name]
+            plain.record(model, photo, with_file, tags, said)
 
     @rule(
         name=st.sampled_from(CONCEPTS),
@@ -209,36 +127,17 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
         self.catalog.concepts.add(
             [NewConcept(concept, embedded(concept), model, photo_ids, values)]
         )
-        if name in plain.concepts and plain.concepts[name][0] != description:
-            self.forget_concept(name)
-        plain.concepts[name] = (description, threshold)
-        plain.embedded.add((name, model))
-        plain.forget_figures(name, Source.CONCEPT, model)
-        plain.unscored = {one for one in plain.unscored if one[:2] != (name, model)}
-        for photo in plain.ids:
-            if (model, photo) not in plain.analysed:
-                continue
-            if photo not in said:
-                plain.unscored.add((name, model, photo))
-            elif said[photo] >= FLOOR:
-                plain.figures[photo, name, Source.CONCEPT, model] = said[photo]
-
-    def forget_concept(self, name: str) -> None:
-        self.plain.concepts.pop(name, None)
-        self.plain.forget_figures(name, Source.CONCEPT)
-        self.plain.embedded = {one for one in self.plain.embedded if one[0] != name}
-        self.plain.unscored = {one for one in self.plain.unscored if one[0] != name}
+        plain.add_concept(name, description, threshold, model, said)
 
     @rule(name=st.sampled_from(CONCEPTS))
     def remove_concept(self, name: str) -> None:
         assert self.catalog.concepts.remove(name) is (name in self.plain.concepts)
-        self.forget_concept(name)
+        self.plain.remove_concept(name)
 
     @rule(name=st.sampled_from(CONCEPTS), threshold=thresholds)
     def move_a_concepts_threshold(self, name: str, threshold: float) -> None:
         assert self.catalog.concepts.set_threshold(name, threshold) is (name in self.plain.concepts)
-        if name in self.plain.concepts:
-            self.plain.concepts[name] = (self.plain.concepts[name][0], threshold)
+        self.plain.move_threshold(name, threshold)
 
     @rule(model=st.sampled_from(MODELS), photos=sets_of_photos, value=probabilities)
     def score_what_waits(self, model: str, photos: set[int], value: float) -> None:
@@ -251,13 +150,7 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
                 np.array(self.ids(asked), dtype=np.int64),
                 np.full(len(asked), value, dtype=np.float32),
             )
-            for photo in asked:
-                waiting = (record.concept.name, model, photo)
-                if waiting in plain.unscored:
-                    plain.unscored.discard(waiting)
-                    if value >= FLOOR:
-                        key = (photo, record.concept.name, Source.CONCEPT, model)
-                        plain.figures[key] = value
+            plain.score_what_waits(record.concept.name, model, asked, value)
 
     @rule(
         photos=sets_of_photos,
@@ -277,10 +170,7 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
         photos = photos & plain.ids.keys()
         self.catalog.tags.untag(self.ids(photos), name)
         for photo in photos:
-            plain.people.pop((photo, name, Source.USER), None)
-            said = any(key[:2] == (photo, name) for key in (*plain.figures, *plain.people))
-            if said:
-                plain.people[photo, name, Source.USER] = 0.0
+            plain.untag(photo, name)
 
     @rule(model=st.sampled_from(MODELS))
     def activate(self, model: str) -> None:
@@ -296,26 +186,17 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
     def delete_files(self, photos: set[int]) -> None:
         paths = [path_of(photo) for photo in photos]
         self.catalog.files.mark_deleted(paths)
-        for path in paths:
-            if path in self.plain.files:
-                photo, _ = self.plain.files[path]
-                self.plain.files[path] = (photo, "deleted")
-                if photo is None:
-                    del self.plain.files[path]
+        self.plain.delete(paths)
 
     @rule(photos=sets_of_photos)
     def files_come_back(self, photos: set[int]) -> None:
         self.catalog.files.restamp([found(path_of(photo)) for photo in photos])
-        for path in map(path_of, photos):
-            if path in self.plain.files:
-                self.plain.files[path] = (self.plain.files[path][0], "present")
+        self.plain.come_back(map(path_of, photos))
 
     @rule(one=numbers, other=numbers)
     def move_a_file(self, one: int, other: int) -> None:
         self.catalog.files.move([FileMove(path_of(one), found(path_of(other, copy=True)))])
-        if path_of(one) in self.plain.files:
-            photo, _ = self.plain.files.pop(path_of(one))
-            self.plain.files[path_of(other, copy=True)] = (photo, "present")
+        self.plain.move(path_of(one), path_of(other, copy=True))
 
     @rule(number=numbers)
     def fail_to_read_a_file(self, number: int) -> None:
@@ -325,45 +206,27 @@ class LibraryLikeAPlainOne(RuleBasedStateMachine):
     @rule(online=st.booleans(), folder=st.sampled_from(["/p", "/p/odd"]))
     def mount_or_unmount(self, online: bool, folder: str) -> None:
         self.catalog.folders.set_online(Path(folder), online)
-        before, after = ("offline", "present") if online else ("present", "offline")
-        for path, (photo, state) in self.plain.files.items():
-            if Path(folder) in path.parents and state == before:
-                self.plain.files[path] = (photo, after)
+        self.plain.mount(Path(folder), online)
 
     @rule(both=st.booleans())
     def forget_a_folder(self, both: bool) -> None:
-        self.catalog.folders.remember(Path("/p"))
+        every, odd = Path("/p"), Path("/p/odd")
+        self.catalog.folders.remember(every)
         if both:
-            self.catalog.folders.remember(Path("/p/odd"))
-        self.catalog.folders.forget(Path("/p"))
-        self.catalog.folders.set_online(Path("/p/odd"), True)
-        for path, (photo, state) in list(self.plain.files.items()):
-            odd = Path("/p/odd") in path.parents
-            if odd and both:
-                self.plain.files[path] = (photo, "present" if state == "offline" else state)
-            elif photo is None:
-                del self.plain.files[path]
-            else:
-                self.plain.files[path] = (photo, "deleted")
-        self.catalog.folders.forget(Path("/p/odd"))
-        for path, (photo, _) in list(self.plain.files.items()):
-            if both and Path("/p/odd") in path.parents:
-                self.plain.files[path] = (photo, "deleted")
-                if photo is None:
-                    del self.plain.files[path]
+            self.catalog.folders.remember(odd)
+        self.catalog.folders.forget(every)
+        self.catalog.folders.set_online(odd, True)
+        watched = {path for path in self.plain.files if both and odd in path.parents}
+        self.plain.delete(self.plain.files.keys() - watched)
+        self.plain.mount(odd, True)
+        self.catalog.folders.forget(odd)
+        self.plain.delete(watched)
 
     @rule()
     def purge(self) -> None:
-        plain = self.plain
+        ids = dict(self.plain.ids)
         gone = self.catalog.analyses.purge(datetime.now(UTC) + timedelta(days=1))
-        kept = plain.live() | {photo for photo, _, _ in plain.people}
-        lost = plain.ids.keys() - kept
-        assert sorted(gone) == self.sorted(lost)
-        plain.files = {p: held for p, held in plain.files.items() if held[1] != "deleted"}
-        plain.ids = {photo: one for photo, one in plain.ids.items() if photo in kept}
-        plain.analysed = {one for one in plain.analysed if one[1] in kept}
-        plain.figures = {key: v for key, v in plain.figures.items() if key[0] in kept}
-        plain.unscored = {one for one in plain.unscored if one[2] in kept}
+        assert sorted(gone) == sorted(ids[photo] for photo in self.plain.purge())
 
     @invariant()
     def photos_are_known_and_analysed(self) -> None:

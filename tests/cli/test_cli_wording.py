@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from photoindex.analysis.pipeline import Tally
+from photoindex.analysis.tally import Tally
 from photoindex.cli import documents
 from photoindex.cli.outcome import summary
 from photoindex.terminal.json_output import print_json

@@ -85,6 +85,23 @@ def test_a_disk_that_is_away_at_the_start_is_waited_for(place: Place) -> None:
         assert place.status()["photos"] == 1
 
 
+def test_a_library_that_goes_away_ends_it_and_is_continued_when_back(place: Place) -> None:
+    put("home/dog.jpg", place.folder / "dog.jpg")
+    with place.watching() as daemon:
+        away = place.library.rename(place.library.with_name("away"))
+        panda = put("zoo/panda.webp", place.folder / "panda.webp")
+        daemon.ends_with(3)
+        assert "not there any more: bring it or its disk back" in daemon.lines[-1]
+        assert not any("Traceback" in line for line in daemon.lines)
+        assert not place.library.exists()
+    away.rename(place.library)
+    with place.watching() as daemon:
+        assert "caught up: 1 photo analysed" in daemon.lines[0]
+        assert "panda" in (place.tags(panda) or ())
+        assert place.status()["photos"] == 2
+        assert daemon.stop() == 0
+
+
 def test_a_second_watcher_is_told_who_holds_the_library(place: Place) -> None:
     with place.watching() as daemon:
         second = place.run("watch", place.folder)

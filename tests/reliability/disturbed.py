@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
-import random
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,19 +54,34 @@ class Place:
     def library(self) -> Path:
         return self.top / "library"
 
+    @property
+    def said(self) -> Path:
+        return self.top / "said.txt"
+
     def concepts(self) -> Path:
         file = self.top / "concepts.json"
         file.write_text(json.dumps(CONCEPTS), encoding="utf-8")
         return file
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A command on the library, with the bundled model, its remarks thrown away."""
-        return subprocess.Popen(
-            [str(PROGRAM), *words],
-            env=self.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        """A command on the library, with the bundled model; its remarks are added to `said`."""
+        with self.said.open("ab") as remarks:
+            return subprocess.Popen(
+                [str(PROGRAM), *words],
+                env=self.environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=remarks,
+            )
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that goes on for as long as it is needed, and no longer."""
+        process = self.start(*words)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(30)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that has to succeed."""
@@ -88,9 +104,17 @@ class Place:
             "PHOTOINDEX_SETTLE": "0.1",
         }
 
-    def kill(self, words: tuple[str, ...], after: float) -> bool:
-        """SIGKILL a command after some seconds. Whether it was still at work then."""
+    def kill(
+        self, words: tuple[str, ...], after: float, once: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """SIGKILL a command, some seconds after something holds. Whether it was still at work.
+
+        What does not hold within ten seconds is waited for no longer.
+        """
         process = self.start(*words)
+        end = time.monotonic() + 10
+        while process.poll() is None and not once() and time.monotonic() < end:
+            time.sleep(0.01)
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
@@ -102,12 +126,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SeenPhoto:
-    """What a library says of one file's photo; the digest is of its tokens as they are stored."""
+    """What a library says of one file's photo; tokens: int8 values and their scales."""
 
     hash: str
     tags: tuple[tuple[str, str, float], ...]  # name, source, probability
     embedding: bytes
-    tokens: str
+    tokens: bytes
+    scales: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +175,39 @@ def look(library: Path) -> Seen:
     return Seen(photos, failures, concepts)
 
 
+def assert_alike(one: Seen, other: Seen) -> None:
+    """The same, but for the last digits: they depend on which photos are looked at together."""
+    assert one.failures == other.failures and one.concepts == other.concepts
+    assert one.photos.keys() == other.photos.keys()
+    for name, photo in one.photos.items():
+        twin = other.photos[name]
+        assert photo.hash == twin.hash, name
+        assert [tag[:2] for tag in photo.tags] == [tag[:2] for tag in twin.tags], name
+        for mine, its, kind, far in (
+            (_probabilities(photo), _probabilities(twin), np.float64, 1e-5),
+            (photo.embedding, twin.embedding, np.float32, 1e-5),
+            (photo.scales, twin.scales, np.float32, 1e-3),
+            (photo.tokens, twin.tokens, np.int8, 1),
+        ):
+            apart = np.frombuffer(mine, kind).astype(float) - np.frombuffer(its, kind)
+            assert np.abs(apart).max(initial=0) <= far, name
+
+
+def _probabilities(photo: SeenPhoto) -> bytes:
+    return np.array([probability for *_, probability in photo.tags]).tobytes()
+
+
 def _photo(catalog: Catalog, model_id: str, photo_id: int) -> SeenPhoto:
     (record,) = catalog.photos.many([photo_id])
     tags = catalog.tags.of([photo_id], everything=True)[photo_id]
     ((_, stored),) = list(catalog.analyses.stored(model_id, [photo_id]))
     assert stored.tokens is not None and len(stored) == 1
-    digest = hashlib.blake2b(stored.tokens.values.tobytes() + stored.tokens.scales.tobytes())
     return SeenPhoto(
         record.facts.hash,
         tuple(sorted((tag.name, tag.source.value, tag.probability) for tag in tags)),
-        stored.embeddings.tobytes(),
-        digest.hexdigest(),
+        stored.embeddings.astype(np.float32).tobytes(),
+        stored.tokens.values.tobytes(),
+        stored.tokens.scales.astype(np.float32).tobytes(),
     )
 
 
@@ -177,7 +224,8 @@ def listed(library: Path) -> dict[str, tuple[int, int]]:
 
 def check(library: Path) -> None:
     """The database is whole, nothing in it is orphaned, and the vector index agrees with it."""
-    with sqlite3.connect(library / "catalog.db") as database:
+    Catalog.open(library / "catalog.db").close()  # finishes one that was only being made
+    with contextlib.closing(sqlite3.connect(library / "catalog.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
         for orphans in (
@@ -200,6 +248,12 @@ def check(library: Path) -> None:
             assert np.allclose(index.embeddings(block.ids), block.embeddings, atol=2e-2)
 
 
-def moments(chance: random.Random, count: int, longest: float) -> list[float]:
-    """Seconds after which to kill: most while photos are being analysed, some while starting."""
-    return [chance.uniform(0.2, longest) for _ in range(count)]
+def analysed(library: Path) -> int:
+    """How many photos a library has analysed, 0 where it is not there or only being made."""
+    if not (library / "catalog.db").exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(library / "catalog.db")) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'analyses'").fetchone():
+            return 0
+        (count,) = database.execute("SELECT count(*) FROM analyses").fetchone()
+    return int(count)

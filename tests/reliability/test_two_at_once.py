@@ -9,25 +9,30 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from disturbed import CONCEPTS, PROGRAM, Place, Undisturbed, look
+from disturbed import CONCEPTS, PROGRAM, Place, Undisturbed, assert_alike, look
 
 SECONDS = 90.0
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_everything_at_once(undisturbed: Undisturbed, tmp_path: Path) -> None:
+def test_everything_at_once(
+    undisturbed: Undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """No command fails, nothing is locked for a user, and the library ends up right."""
     place = Place(tmp_path, tmp_path / "pictures")
     place.pictures.mkdir()
     concepts = place.concepts()
     end = time.monotonic() + SECONDS
     said: list[str] = []
+    took: dict[str, list[float]] = {}
 
     def again_and_again(*words: str, codes: tuple[int, ...] = (0,), wait: float = 0.0) -> None:
         while time.monotonic() < end:
+            began = time.monotonic()
             done = subprocess.run(
                 [str(PROGRAM), *words],
                 env=place.environment(),
@@ -36,6 +41,7 @@ def test_everything_at_once(undisturbed: Undisturbed, tmp_path: Path) -> None:
                 timeout=200,
                 check=False,
             )
+            took.setdefault(words[0], []).append(time.monotonic() - began)
             if done.returncode not in codes or "locked" in done.stderr:
                 said.append(f"{words}: {done.returncode}: {done.stderr}")
             if words[0] == "search" and done.returncode == 0:
@@ -63,10 +69,13 @@ def test_everything_at_once(undisturbed: Undisturbed, tmp_path: Path) -> None:
     finally:
         watcher.send_signal(signal.SIGTERM)
         assert watcher.wait(120) == 0
+    for name, seconds in took.items():
+        record_property(f"{name} runs", len(seconds))
+        record_property(f"{name} longest seconds", round(max(seconds), 1))
     assert said == []
     place.run("index", str(place.pictures))
     place.run("add-concept", str(concepts))
-    assert look(place.library) == undisturbed.seen
+    assert_alike(look(place.library), undisturbed.seen)
     assert set(CONCEPTS) == set(look(place.library).concepts)
 
 

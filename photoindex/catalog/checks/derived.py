@@ -92,40 +92,6 @@ _DROP_CONCEPT_ROW = """
     DELETE FROM tag_postings
     WHERE tag_id = ? AND source = 'concept' AND model_id = ? AND chunk = ?"""
 
-_LOST = {
-    "image_tokens": "analysis_id NOT IN (SELECT id FROM analyses)",
-    "analysis_tags": "analysis_id NOT IN (SELECT id FROM analyses)",
-    "analyses": "photo_id NOT IN (SELECT id FROM photos)"
-    " OR model_id NOT IN (SELECT id FROM models)",
-    "tag_postings": "tag_id NOT IN (SELECT id FROM tags)"
-    " OR model_id NOT IN (SELECT id FROM models)",
-    "analysed_chunks": "model_id NOT IN (SELECT id FROM models)",
-    "concept_embeddings": "concept_id NOT IN (SELECT id FROM concepts)"
-    " OR model_id NOT IN (SELECT id FROM models)",
-    "unscored": "concept_id NOT IN (SELECT id FROM concepts)"
-    " OR NOT EXISTS (SELECT 1 FROM analyses WHERE analyses.photo_id = unscored.photo_id"
-    " AND analyses.model_id = unscored.model_id)",
-    "files": "photo_id NOT IN (SELECT id FROM photos)",
-}
-"""Table → which of its rows belong to nothing any more and can be made again where they matter."""
-
-
-def lost_rows(connection: sqlite3.Connection) -> dict[str, int]:
-    """Table → rows that belong to nothing any more, of the tables that `drop_lost` clears."""
-    found = {
-        table: connection.execute(f"SELECT count(*) FROM {table} WHERE {which}").fetchone()[0]
-        for table, which in _LOST.items()
-    }
-    return {table: number for table, number in found.items() if number}
-
-
-def drop_lost(connection: sqlite3.Connection) -> int:
-    """Delete them. Returns how many."""
-    return sum(
-        connection.execute(f"DELETE FROM {table} WHERE {which}").rowcount
-        for table, which in _LOST.items()
-    )
-
 
 def models(connection: sqlite3.Connection) -> list[int]:
     """The rows of the models."""
@@ -203,15 +169,14 @@ def wrong_postings(
     return wrong
 
 
-def rebuild_postings(
-    connection: sqlite3.Connection, model: int, progress: Progress = no_progress
-) -> None:
-    """Write a model's tags again, tag by tag, from what it says photo by photo."""
-    connection.execute(_DROP_POSTINGS, (model,))
-    last = _last_photo(connection)
-    for first in range(0, last + 1, _SPAN):
-        progress("writing tags again", first, last)
-        _put_postings(connection, model, first)
+def rebuild_postings(connection: sqlite3.Connection, progress: Progress = no_progress) -> None:
+    """Write every model's tags again, tag by tag, from what it says photo by photo."""
+    for model in models(connection):
+        connection.execute(_DROP_POSTINGS, (model,))
+        last = _last_photo(connection)
+        for first in range(0, last + 1, _SPAN):
+            progress("writing tags again", first, last)
+            _put_postings(connection, model, first)
 
 
 def _put_postings(connection: sqlite3.Connection, model: int, first: int) -> None:
