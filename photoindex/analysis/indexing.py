@@ -23,6 +23,7 @@ from photoindex.paths import absolute, is_below
 from photoindex.photo import FileRow, FileState, FoundFile, file_row
 from photoindex.photos.changes import Changes
 from photoindex.photos.walk import Scan, stamp_of
+from photoindex.sharing import analysing
 from photoindex.tagger import Progress, Tagger, no_progress
 
 _log = logging.getLogger(__name__)
@@ -220,14 +221,15 @@ class Indexer:
             return Tally()
         from photoindex.analysis.pipeline import analyse_files  # most runs find nothing to analyse
 
-        return analyse_files(
-            files,
-            self._catalog,
-            self._tagger,
-            self._settings.batch_size,
-            self._progress,
-            self._stop.is_set,
-        )
+        with analysing(self._settings.library):
+            return analyse_files(
+                files,
+                self._catalog,
+                self._tagger,
+                self._settings.batch_size,
+                self._progress,
+                self._stop.is_set,
+            )
 
     def _counted(self, files: Iterable[FileRow], before: int) -> Iterator[FileRow]:
         """Reports how many files were looked at, and ends when told to stop."""

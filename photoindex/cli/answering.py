@@ -49,10 +49,10 @@ def _found(asked: Asked, query: str) -> SearchResult:
         lent = borrowed(settings, query, asked.options)
         if lent is not None:
             return lent
-    from photoindex.cli.cores import share_with_watcher
     from photoindex.cli.warning import warnings_on_stderr
+    from photoindex.sharing import share_from_the_start
 
-    share_with_watcher(settings.library)
+    share_from_the_start(settings.library)
     warnings_on_stderr()
     from photoindex.library import Library
 

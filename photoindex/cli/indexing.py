@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from photoindex.cli import documents
-from photoindex.cli.cores import share_with_networks
 from photoindex.cli.options import AsJson, AsJsonLines, Device, Exclude, Model, Precision
 from photoindex.cli.outcome import summary
 from photoindex.cli.session import session_of
@@ -84,7 +83,6 @@ def watch(
         "exclude": exclude or None,
         "settle": settle,
     }
-    share_with_networks()
     with session_of(context).open_library(create=True, **options) as library, meter() as progress:
         roots = library.resolve_folders(folders or [])
         library.ensure_model(progress)

@@ -19,6 +19,7 @@ from photoindex.lending.reading import Lines
 from photoindex.lending.requests import Malformed, Wanted
 from photoindex.search.options import SearchOptions
 from photoindex.search.results import SearchResult
+from photoindex.sharing import sharing
 from photoindex.watch_lock import hold
 
 LOCK = "search.lock"
@@ -131,7 +132,8 @@ class Lender:
         except PhotoindexError as error:
             return answers.declined(str(error))
         try:
-            return answers.found(library.search(wanted.query, wanted.options))
+            with sharing(self._settings.library):
+                return answers.found(library.search(wanted.query, wanted.options))
         except (UsageError, NothingFound, PictureError) as error:
             return answers.failed(error) or answers.declined("the asker will see why")
         except PhotoindexError as error:  # a model that was replaced, say: see it with fresh eyes

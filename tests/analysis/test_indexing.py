@@ -16,6 +16,7 @@ from PIL import Image
 from photoindex import Library, SearchOptions
 from photoindex.errors import NothingFound, UsageError
 from photoindex.photo import FileState
+from photoindex.sharing import being_analysed
 
 
 def names(library: Library, path: Path) -> list[str]:
@@ -250,4 +251,16 @@ def test_a_file_that_takes_its_decoder_down_is_recorded_and_the_rest_goes_on(
     assert (tally.analysed, tally.failed) == (8, 1)
     (failure,) = library.failures()
     assert failure.path == folder / "bomb.png"
-    assert "not enough memory" in failure.reason
+    assert "not enough memory" in (failure.failure or "")
+
+
+def test_searches_can_see_that_photos_are_being_analysed(library: Library, folder: Path) -> None:
+    seen: list[bool] = []
+
+    def look(what: str, done: int, total: int | None) -> None:
+        if what == "analysing":
+            seen.append(being_analysed(library.settings.library))
+
+    library.index([folder], look)
+    assert seen and all(seen)
+    assert not being_analysed(library.settings.library)
