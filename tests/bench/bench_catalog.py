@@ -63,7 +63,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         found["opening"] = (median_seconds(lambda: Catalog.open(path).close()) * 1e3, "ms")
         for what, (value, unit) in found.items():
             first.setdefault(what, value)
-            label = what if what in ("bytes a photo", "opening") else f"recording {what}"
+            label = f"recording {what}" if unit == "photos/s" else what
             yield Figure(
                 PART, f"{label}, {size:,} photos", value, unit, first[what], "at the smallest size"
             )
@@ -87,6 +87,15 @@ def _importing() -> Figure:
         (cold("import numpy, sqlalchemy") - bare) * 1e3,
         "importing SQLAlchemy; both beside importing NumPy",
     )
+
+
+def _two_tags(catalog: Catalog) -> Callable[[], object]:
+    tags = tuple((catalog.tags.find(f"tag {rank:04}")[0].id,) for rank in (0, 1))
+    return lambda: catalog.photos.select(PhotoFilter(all_of=tags))
+
+
+def _newest(catalog: Catalog) -> Callable[[], object]:
+    return lambda: catalog.photos.newest(catalog.photos.select(PhotoFilter()), 20)
 
 
 def _inserting(catalog: Catalog, batch: int) -> float:
