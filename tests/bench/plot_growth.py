@@ -1,7 +1,7 @@
 """The plot of growth in docs/performance.md, from what the parts catalog and vectors measured.
 
-    python tests/bench/run.py --json catalog vectors > figures.json
-    python tests/bench/plot_growth.py figures.json docs/growth.svg
+python tests/bench/run.py --json catalog vectors > figures.json
+python tests/bench/plot_growth.py figures.json docs/growth.svg
 """
 
 from __future__ import annotations
