@@ -25,11 +25,11 @@ from photoindex.catalog.tags import checked_name
 from photoindex.concept_file import read_concepts
 from photoindex.config import Settings
 from photoindex.errors import LibraryError, NothingFound, UsageError
+from photoindex.locks import WATCH_LOCK, hold
 from photoindex.paths import absolute
 from photoindex.photo import Source
 from photoindex.search.options import SearchOptions
 from photoindex.tagger import Progress, no_progress
-from photoindex.watch_lock import WATCH_LOCK, hold
 
 if TYPE_CHECKING:
     from photoindex.analysis.installed import InstalledModels

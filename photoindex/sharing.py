@@ -8,42 +8,26 @@ searches looks. What the user says in OMP_NUM_THREADS holds.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+from photoindex.locks import hold_with_others, is_held
 
-NOTE = "analysing.pid"
-"""In a library's folder, with the number of the process, while networks look at photos."""
+LOCK = "analysing.lock"
+"""In a library's folder, held by each process whose networks look at photos."""
 
 
-@contextlib.contextmanager
-def analysing(library: Path) -> Iterator[None]:
+def analysing(library: Path) -> contextlib.AbstractContextManager[None]:
     """Say meanwhile that this process analyses photos. A folder that cannot be written says no."""
-    note = library / NOTE
-    with contextlib.suppress(OSError):
-        note.write_text(str(os.getpid()), encoding="ascii")
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            note.unlink(missing_ok=True)
+    return hold_with_others(library / LOCK)
 
 
 def being_analysed(library: Path) -> bool:
-    """Whether some process analyses the library's photos now; one that was killed does not."""
-    try:
-        process = int((library / NOTE).read_text(encoding="ascii"))
-        os.kill(process, 0)
-    except PermissionError:  # somebody else's
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
+    """Whether some process analyses the library's photos now."""
+    return is_held(library / LOCK, together=True)
 
 
 def share_from_the_start(library: Path) -> None:
@@ -57,20 +41,46 @@ def share_from_the_start(library: Path) -> None:
 
 @contextlib.contextmanager
 def sharing(library: Path) -> Iterator[None]:
-    """For a process that searches again and again: NumPy's threads for one search."""
+    """For a process that searches again and again: NumPy's threads meanwhile, in all of it."""
     if "OMP_NUM_THREADS" in os.environ or not being_analysed(library):
         yield
         return
-    with _arithmetic().limit(limits=_half()):
+    _arithmetic.halve()
+    try:
         yield
+    finally:
+        _arithmetic.release()
 
 
-@functools.cache
-def _arithmetic() -> ThreadpoolController:
-    """What multiplies NumPy's matrices; torch's own threads are another matter."""
-    from threadpoolctl import ThreadpoolController
+class _Arithmetic:
+    """What multiplies NumPy's matrices; torch's own threads are another matter.
 
-    return ThreadpoolController().select(internal_api="openblas")
+    Its threads are counted for the whole process, and searches overlap: the first one halves them,
+    the last one gives them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._searches = 0
+        self._limit: Any = None
+
+    def halve(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        with self._lock:
+            if self._searches == 0:
+                openblas = ThreadpoolController().select(internal_api="openblas")
+                self._limit = openblas.limit(limits=_half())
+            self._searches += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._searches -= 1
+            if self._searches == 0:
+                self._limit.restore_original_limits()
+
+
+_arithmetic = _Arithmetic()
 
 
 def _half() -> int:

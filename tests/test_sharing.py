@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from photoindex.sharing import NOTE, analysing, being_analysed, share_from_the_start, sharing
+from photoindex.sharing import analysing, being_analysed, share_from_the_start, sharing
 
 assert np.__version__  # what is counted here has to be loaded
 
@@ -48,15 +48,39 @@ def test_a_search_beside_an_analysis_has_half(tmp_path: Path) -> None:
         with sharing(tmp_path):
             assert threads() == half()
     assert threads() == before
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_searches_that_overlap_give_the_cores_back_when_the_last_one_ends(tmp_path: Path) -> None:
+    before = threads()
+    first, second = sharing(tmp_path), sharing(tmp_path)
+    with analysing(tmp_path):
+        first.__enter__()
+        second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == half()
+    second.__exit__(None, None, None)
+    assert threads() == before
+
+
+def test_it_is_analysed_until_the_last_one_is_done(tmp_path: Path) -> None:
+    with analysing(tmp_path):
+        with analysing(tmp_path):
+            assert being_analysed(tmp_path)
+        assert being_analysed(tmp_path)
+    assert not being_analysed(tmp_path)
 
 
 def test_one_that_was_killed_analyses_nothing(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for text in (str(ended.pid), "", "nonsense", "9" * 40):
-        (tmp_path / NOTE).write_text(text)
-        assert not being_analysed(tmp_path)
+    words = (
+        "import sys, time; from pathlib import Path; from photoindex.sharing import analysing\n"
+        "with analysing(Path(sys.argv[1])):\n    print('begun', flush=True)\n    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", words, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+        assert being_analysed(tmp_path)
+        process.kill()
+    assert not being_analysed(tmp_path)
 
 
 def test_the_users_word_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

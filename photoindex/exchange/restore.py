@@ -22,8 +22,8 @@ from photoindex.exchange.backup import (
     unpack,
 )
 from photoindex.exchange.writing import PRIVATE, file_errors
+from photoindex.locks import hold
 from photoindex.tagger import Progress, no_progress
-from photoindex.watch_lock import hold
 
 _BESIDE = ("-wal", "-shm", "-journal")
 _ROOM = ".restoring-"

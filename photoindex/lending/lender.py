@@ -17,10 +17,10 @@ from photoindex.lending import answers, requests
 from photoindex.lending.address import SOCKET, is_ours, listen
 from photoindex.lending.reading import Lines
 from photoindex.lending.requests import Malformed, Wanted
+from photoindex.locks import hold
 from photoindex.search.options import SearchOptions
 from photoindex.search.results import SearchResult
 from photoindex.sharing import sharing
-from photoindex.watch_lock import hold
 
 LOCK = "search.lock"
 CONNECTIONS, SEARCHES = 32, 4
@@ -148,7 +148,8 @@ class Lender:
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                self._library.now().warm()
+                with sharing(self._settings.library):
+                    self._library.now().warm()
             except PhotoindexError as error:  # no model here, say: whoever searches is told why
                 _log.info("searches are not kept warm: %s", error)
                 self._stop.wait(60)

@@ -23,8 +23,8 @@ from photoindex.catalog import migrate
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.database import Database
 from photoindex.catalog.records import NewConcept
+from photoindex.locks import hold
 from photoindex.tagger import Concept, LabelEmbeddings
-from photoindex.watch_lock import hold
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from cared import DERIVED, Cared, notes, problems
 
 from photoindex.errors import LibraryError
-from photoindex.watch_lock import hold
+from photoindex.locks import hold
 
 FIRST = "(SELECT min(id) FROM analyses)"
 DERIVED_DAMAGE = {

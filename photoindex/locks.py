@@ -1,7 +1,8 @@
-"""One process a task: a lock that tells who holds it, and that no crash leaves behind."""
+"""Who is at work in a library: locks that no crash leaves behind, and a look at them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -27,10 +28,11 @@ def hold(
     """
     from filelock import FileLock, Timeout  # not for those who only look
 
-    note = _note(path)
+    note = path.with_suffix(".json")
     lock = FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
+        note.touch(mode=0o600)
         note.write_text(json.dumps(_about_us()), encoding="utf-8")
     except Timeout as error:
         raise LibraryError(f"{_holder(note, done)}: {advice}") from error
@@ -47,13 +49,43 @@ def hold(
         lock.release()
 
 
-def seems_held(path: Path) -> bool:
-    """Whether a process says that it holds a lock; one that was killed may still do so."""
-    return _note(path).exists()
+@contextmanager
+def hold_with_others(path: Path) -> Iterator[None]:
+    """Be one of the processes that hold a lock together, where the system has such locks."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            held.callback(os.close, file)
+            fcntl.flock(file, fcntl.LOCK_SH)  # who only looks is done at once
+        yield
 
 
-def _note(path: Path) -> Path:
-    return path.with_suffix(".json")
+def is_held(path: Path, together: bool = False) -> bool:
+    """Whether a process holds a lock; False where the system cannot tell.
+
+    Only read: taking it as its holders do would write to its file.
+    together: the lock is one of `hold_with_others`.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a lock's file cannot be deleted while it is held
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if together else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    else:
+        return False
+    finally:
+        os.close(file)
 
 
 def _about_us() -> dict[str, str | int]:
