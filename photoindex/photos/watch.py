@@ -97,7 +97,8 @@ class Watcher:
         self._stop = stop
         self._poll = poll
         self._roots = [_Root(os.fspath(path), Pruning(path, excludes)) for path in folders]
-        self._inbox: queue.SimpleQueue[InotifyEvent | None] = queue.SimpleQueue()
+        # No SimpleQueue: a signal at the very end of its timeout has it wait for ever (CPython).
+        self._inbox: queue.Queue[InotifyEvent | None] = queue.Queue()
         self._settling = Settling(settle, self._admits)
         self._left: dict[int, _Departed] = {}  # by the cookie that the arrival will have as well
         self._next_root_check = 0.0
