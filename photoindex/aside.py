@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SUFFIX = ".aside"
@@ -42,5 +42,6 @@ def sync(path: Path) -> None:
 def abandoned(folder: Path, pattern: str) -> Iterator[Path]:
     """What killed processes left in a folder a day ago; newer ones may still be at work."""
     for left in folder.glob(pattern):
-        if left.lstat().st_mtime < time.time() - _ABANDONED:
-            yield left
+        with suppress(FileNotFoundError):  # another process has just moved it into its place
+            if left.lstat().st_mtime < time.time() - _ABANDONED:
+                yield left
