@@ -22,6 +22,11 @@ FEW_LABELS = 32
 """Labels up to which asking the tokens themselves is quicker than projecting them first."""
 
 
+def are_few(labels: int) -> bool:
+    """Whether so many labels ask the tokens themselves."""
+    return labels <= FEW_LABELS
+
+
 class CrossAttention(nn.Module):
     """Multi-head attention from labels to image tokens, without self-attention among labels.
 
@@ -134,7 +139,7 @@ class AlignmentDecoder(nn.Module):
         int8; scales: (pictures, tokens) float32, what to multiply each token by.
         Returns (pictures, labels), float32 once `settle` was called.
         """
-        if labels.shape[1] <= FEW_LABELS and not torch.is_grad_enabled():
+        if are_few(labels.shape[1]) and not torch.is_grad_enabled():
             return self._decode_few(labels, tokens, scales)
         if scales is not None:
             tokens = (tokens * scales.unsqueeze(-1)).to(labels.dtype)

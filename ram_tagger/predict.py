@@ -20,7 +20,7 @@ from photoindex.tagger import Concept, Floats, ImageTokens, LabelEmbeddings, Sto
 from ram_tagger import checkpoint
 from ram_tagger.clip import Clip
 from ram_tagger.config import ModelConfig
-from ram_tagger.decoder import FEW_LABELS
+from ram_tagger.decoder import are_few
 from ram_tagger.errors import CheckpointError, RamTaggerError, UnreadablePicture
 from ram_tagger.labels import LabelBank
 from ram_tagger.memory import fitting_batch
@@ -191,7 +191,7 @@ class RamTagger:
     def score(self, labels: LabelEmbeddings, photos: Iterable[StoredPhotos]) -> Floats:
         """(photos, labels) probabilities from stored tokens, block by block as they come."""
         # Few descriptions cost little in 32 bit.
-        dtype = torch.float32 if len(labels) <= FEW_LABELS else self.dtype
+        dtype = torch.float32 if are_few(len(labels)) else self.dtype
         bank = bank_of(labels).to(self.device, dtype)
         size = min(PHOTOS, max(1, PAIRS // max(1, len(labels))))
         parts = (part for block in photos for part in _cut(_tokens_of(block), size))

@@ -59,6 +59,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 f"{batch} photos at once": (_inserting(catalog, batch), "photos/s")
                 for batch in (4, 32)
             }
+            for what, asked in (
+                ("the two commonest tags", _two_tags(catalog)),
+                ("the newest 20", _newest(catalog)),
+            ):
+                found[what] = (median_seconds(asked) * 1e3, "ms")
         found["bytes a photo"] = (bytes_a_photo, "bytes")
         found["opening"] = (median_seconds(lambda: Catalog.open(path).close()) * 1e3, "ms")
         for what, (value, unit) in found.items():

@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     assert model is not None
     if bench.model is None:
         bench.log("rescoring: with the bundled small model, as there is none of full size")
-    tagger = RamTagger.load(model, "cpu", "bf16" if bench.model else "fp32")
+    tagger = RamTagger.load(model, bench.device, "bf16" if bench.model else "fp32")
     config = tagger.config.ram
     shape = (_token_count(tagger), config.embedding_width)
     photos = min(PHOTOS, bench.photos)
@@ -43,7 +43,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield from _one_label(tagger, catalog, photos)
         blocks = _some_blocks(catalog)
     yield from _several_labels(tagger, blocks)
-    yield from _differences(model, tagger, blocks)
+    yield from _differences(model, bench.device, tagger, blocks)
 
 
 class _Scoring:
@@ -83,9 +83,11 @@ def _several_labels(tagger: RamTagger, blocks: list[StoredPhotos]) -> Iterator[F
         )
 
 
-def _differences(model: Path, tagger: RamTagger, blocks: list[StoredPhotos]) -> Iterator[Figure]:
+def _differences(
+    model: Path, device: str, tagger: RamTagger, blocks: list[StoredPhotos]
+) -> Iterator[Figure]:
     """How far probabilities are from those of projected tokens in 32 bit."""
-    exact = RamTagger.load(model, "cpu", "fp32")
+    exact = RamTagger.load(model, device, "fp32")
     labels = _labels(tagger, 4)
 
     def scores(by: RamTagger, few: int) -> np.ndarray:
@@ -127,7 +129,9 @@ def _some_blocks(catalog: Catalog) -> list[StoredPhotos]:
 @torch.inference_mode()
 def _token_count(tagger: RamTagger) -> int:
     size = tagger.config.ram.image_size
-    return tagger.network.encode(torch.zeros(1, 3, size, size, dtype=tagger.dtype)).shape[1]
+    return tagger.network.encode(
+        torch.zeros(1, 3, size, size, dtype=tagger.dtype, device=tagger.device)
+    ).shape[1]
 
 
 def _plainly() -> Iterator[None]:

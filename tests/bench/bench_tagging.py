@@ -6,14 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from figures import Bench, Figure, median_seconds
-from matrix_rate import matrix_rate
+from matrix_rate import finish, matrix_rate
 from PIL import Image
 
 from photoindex.photos.decode import open_picture
@@ -23,6 +24,7 @@ from ram_tagger.predict import RamTagger
 PART = "tagging"
 PHOTOS, FEW = 64, 8
 """Files of a whole run, and of the run against which memory must stay flat."""
+BATCHES = {"cpu": (4,), "cuda": (8, 32, 64)}
 WORK = {"encoder": 104e9, "decoder": 58e9, "CLIP": 17.6e9}
 """Multiply-adds a photo of the published sizes."""
 WHOLE = sum(WORK.values())
@@ -35,8 +37,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
         return
     files = photos(bench.folder / "photos", PHOTOS)
     sides = [open_picture(file, 384).picture for file in files[:4]]
-    plain = _plain_seconds(bench.model, sides[0])
-    yield from _networks(bench.model, plain)
+    plain = _plain_seconds(bench.model, bench.device, sides[0])
+    yield from _networks(bench.model, bench.device, plain)
     scaled = median_seconds(lambda: open_picture(files[0], 384), 5)
     full = median_seconds(lambda: open_picture(files[0]), 5)
     yield Figure(PART, "decode a 12 MP JPEG", scaled, "s", full, "at full size")
@@ -44,9 +46,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
     yield from _whole_run(bench, files, plain)
 
 
-def _plain_seconds(model: Path, picture: Image.Image) -> float:
+def _plain_seconds(model: Path, device: str, picture: Image.Image) -> float:
     """A photo in float32 as it is usually written: timm's own blocks, all labels at once."""
-    tagger = RamTagger.load(model, "cpu", "fp32")
+    tagger = RamTagger.load(model, device, "fp32")
     network = tagger.network
     network.encoder._windows = None
 
@@ -54,9 +56,10 @@ def _plain_seconds(model: Path, picture: Image.Image) -> float:
     def look() -> None:
         from ram_tagger.pixels import ram_pixels
 
-        tokens = network.encode(ram_pixels([picture], tagger.config.ram))
+        tokens = network.encode(ram_pixels([picture], tagger.config.ram).to(device))
         _plain_scores(network, tokens, tagger)
         tagger.embed_pictures([picture])
+        finish(device)
 
     return median_seconds(look, 3)
 
@@ -73,25 +76,32 @@ def _plain_scores(network: RamPlus, tokens: torch.Tensor, tagger: RamTagger) -> 
 
 
 @torch.inference_mode()
-def _networks(model: Path, plain: float) -> Iterator[Figure]:
-    tagger = RamTagger.load(model, "cpu", "bf16")
-    rate = matrix_rate(torch.bfloat16)
+def _networks(model: Path, device: str, plain: float) -> Iterator[Figure]:
+    tagger = RamTagger.load(model, device, "bf16")
+    rate = matrix_rate(torch.bfloat16, device)
     yield Figure(
         *(PART, "16-bit matrix products", rate / 1e9, "G multiply-adds/s"),
-        *(matrix_rate(torch.float32) / 1e9, "32 bit"),
+        *(matrix_rate(torch.float32, device) / 1e9, "32 bit"),
     )
-    pixels = torch.randn(4, 3, 384, 384, dtype=tagger.dtype)
-    small = torch.randn(4, 3, 224, 224)
-    tokens = tagger.network.encode(pixels)
-    parts = {
-        "encoder": lambda: tagger.network.encode(pixels),
-        "decoder": lambda: tagger.network.score(tokens, tagger.bank),
-        "CLIP": lambda: tagger.clip.embed_pixels(small),
-    }
-    for name, work in parts.items():
-        seconds = median_seconds(work, 3) / len(pixels)
-        yield Figure(PART, name, seconds, "s/photo", WORK[name] / rate, "matrix rate")
+    for batch in BATCHES[tagger.device.type]:
+        pixels = torch.randn(batch, 3, 384, 384).to(device, tagger.dtype)
+        small = torch.randn(batch, 3, 224, 224, device=device)
+        tokens = tagger.network.encode(pixels)
+        parts = {
+            "encoder": partial(tagger.network.encode, pixels),
+            "decoder": partial(tagger.network.score, tokens, tagger.bank),
+            "CLIP": partial(tagger.clip.embed_pixels, small),
+        }
+        for name, work in parts.items():
+            seconds = median_seconds(partial(_finished, work, device), 3) / batch
+            what = f"{name}, {batch} photos together"
+            yield Figure(PART, what, seconds, "s/photo", WORK[name] / rate, "matrix rate")
     yield Figure(PART, "plain float32, one by one", plain, "s/photo", WHOLE / rate, "matrix rate")
+
+
+def _finished(work: Callable[[], object], device: str) -> None:
+    work()
+    finish(device)
 
 
 def _whole_run(bench: Bench, files: list[Path], plain: float) -> Iterator[Figure]:
@@ -100,10 +110,10 @@ def _whole_run(bench: Bench, files: list[Path], plain: float) -> Iterator[Figure
     few.mkdir(exist_ok=True)
     for file in files[:FEW]:
         shutil.copy(file, few)
-    before = matrix_rate(torch.bfloat16)
+    before = matrix_rate(torch.bfloat16, bench.device)
     short, low = _index(bench, bench.model, few)
     long, high = _index(bench, bench.model, files[0].parent)
-    rate = max(before, matrix_rate(torch.bfloat16))
+    rate = max(before, matrix_rate(torch.bfloat16, bench.device))
     seconds = (long - short) / (len(files) - FEW)  # without what a run takes before the first photo
     yield Figure(PART, "whole index run", seconds, "s/photo", plain, "plain float32", "<= 0.25 x")
     limit = WHOLE / rate
@@ -118,19 +128,29 @@ def _whole_run(bench: Bench, files: list[Path], plain: float) -> Iterator[Figure
 
 
 def _index(bench: Bench, model: Path, folder: Path) -> tuple[float, int]:
-    """Seconds and peak memory in KiB of `photoindex index` in a process of its own."""
+    """Seconds and peak memory in KiB of `photoindex index`, the processes that decode included."""
     library = bench.folder / "tagged"
     shutil.rmtree(library, ignore_errors=True)
     program = Path(sys.executable).with_name("photoindex")
     words = [program, "--library", library, "index", folder, "--model", model]
+    words += ["--device", bench.device]
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _peak_memory(process.pid))
+        peak = max(peak, sum(map(_peak_memory, [process.pid, *_children(process.pid)])))
         time.sleep(0.05)
     assert process.returncode == 0
     return time.perf_counter() - start, peak
+
+
+def _children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task")
+    try:
+        told = [(thread / "children").read_text() for thread in threads.iterdir()]
+    except OSError:
+        return []
+    return [int(child) for words in told for child in words.split()]
 
 
 def _peak_memory(pid: int) -> int:

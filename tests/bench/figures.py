@@ -33,12 +33,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """How to measure: where files may be made, the largest library, a full-size model folder."""
+    """How to measure: where files may be made, the largest library, a full-size model folder.
+
+    device: where networks run, as torch names it.
+    """
 
     folder: Path
     photos: int = 1_000_000
     model: Path | None = None
     log: Callable[[str], None] = field(default=lambda line: None)
+    device: str = "cpu"
 
 
 def median_seconds(work: Callable[[], object], rounds: int = 9, warm: int = 1) -> float:

@@ -43,7 +43,7 @@ def main() -> None:
         folder = asked.folder or Path(aside)
         folder.mkdir(parents=True, exist_ok=True)
         model = full_size_model(folder) if asked.full_size else asked.model
-        bench = Bench(folder, asked.photos, model, _say)
+        bench = Bench(folder, asked.photos, model, _say, asked.device)
         for part in asked.parts or PARTS:
             for figure in _measured(part, bench):
                 figures.append(figure)
@@ -61,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="a model folder of full size that is there")
     parser.add_argument("--photos", type=int, default=1_000_000, help="of the largest library")
     parser.add_argument("--folder", type=Path, help="where to make files, and to find them again")
+    parser.add_argument("--device", default="cpu", help="for tagging and rescoring: cuda, say")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     unknown = [part for part in asked.parts if part not in PARTS]
