@@ -34,7 +34,7 @@ def analyse_files(
 
     batch_size: pictures that the network looks at together; None: what the tagger does best.
     """
-    batches = _Batches(files, catalog, tagger, batch_size)
+    batches = _Batches(files, catalog, tagger, batch_size, stopped)
     tally, done = Tally(), 0
     progress(ANALYSING, done, len(files))
     with ThreadPoolExecutor(1, thread_name_prefix="recorder") as recorder:
@@ -51,8 +51,6 @@ def analyse_files(
             recording = recorder.submit(_record, known, new, catalog, tagger.model_id)
             coming = content
             done += len(batch)
-            if stopped():
-                break
         if recording is not None:
             tally += recording.result()
             progress(ANALYSING, done, len(files))
@@ -71,23 +69,26 @@ class _Batches:
         catalog: Catalog,
         tagger: Tagger,
         batch_size: int | None,
+        stopped: Callable[[], bool],
     ) -> None:
         self._files = files
         self._catalog = catalog
         self._tagger = tagger
         self._size = batch_size
+        self._stopped = stopped
 
     def __iter__(self) -> Iterator[list[Read]]:
         batch: list[Read] = []
         pictures = 0
-        with closing(read_ahead(self._files, self._catalog, self._tagger, self._ahead)) as reads:
+        reads = read_ahead(self._files, self._catalog, self._tagger, self._ahead, self._stopped)
+        with closing(reads):
             for read in reads:
                 batch.append(read)
                 pictures += read.picture is not None
                 if len(batch) >= _FILES or (pictures and pictures >= self._pictures()):
                     yield batch
                     batch, pictures = [], 0
-        if batch:
+        if batch and not self._stopped():
             yield batch
 
     def _pictures(self) -> int:

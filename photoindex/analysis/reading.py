@@ -5,9 +5,11 @@ Pictures are opened in processes apart (photos/decoder.py), so that no file can 
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -17,19 +19,28 @@ from photoindex.catalog.catalog import Catalog
 from photoindex.errors import PictureError
 from photoindex.photo import FoundFile
 from photoindex.photos.decode import DecodedPicture
-from photoindex.photos.decoder import Decoder
+from photoindex.photos.decoder import Decoder, Interrupted
 from photoindex.photos.walk import stamp_of
 from photoindex.tagger import Tagger
 
-READERS = 2
-"""Threads that read ahead of the network, each with a process that decodes."""
+_log = logging.getLogger(__name__)
+
+READERS = max(2, min(4, (os.cpu_count() or 1) // 2))
+"""Threads that read ahead of the network, each with a process that decodes: a GPU looks at more
+photos than two of them decode.
+
+So memory has a bound, whatever the files are: `MEMORY` of decoder_process for each of these, and
+here 4 bytes for each of the `MAX_REDUCED` pixels of every picture that waits.
+"""
+LISTEN_EVERY = 0.2
+"""Seconds between two looks at whether to stop, while a file is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """One file, read: its picture, or the known photo it holds, or why neither.
 
-    With none of these it changed while it was read.
+    With none of these it changed while it was read, or the machine kept it from being read.
     """
 
     file: FoundFile
@@ -39,9 +50,13 @@ class Read:
 
 
 def read_ahead(
-    files: Iterable[FoundFile], catalog: Catalog, tagger: Tagger, ahead: Callable[[], int]
+    files: Iterable[FoundFile],
+    catalog: Catalog,
+    tagger: Tagger,
+    ahead: Callable[[], int],
+    stopped: Callable[[], bool],
 ) -> Generator[Read]:
-    """Files in order, read by a few threads.
+    """Files in order, read by a few threads. Ends early when `stopped` says so, whatever hangs.
 
     ahead: how many files may be read and not taken yet, asked again for each.
     """
@@ -53,18 +68,24 @@ def read_ahead(
         decoder = decoders.get()
         try:
             return _read(file, decoder, catalog, tagger)
+        except Interrupted as error:
+            if not decoder.ended:
+                _log.warning("%s: %s: it is looked at again next time", file.path, error)
+            return Read(file)
         finally:
             decoders.put(decoder)
 
-    with ExitStack() as open_decoders:
-        for _ in range(READERS):
-            decoders.put(open_decoders.enter_context(Decoder()))
+    with ExitStack() as opened:
+        all_decoders = [opened.enter_context(Decoder()) for _ in range(READERS)]
         readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        open_decoders.callback(readers.shutdown, cancel_futures=True)
+        opened.callback(readers.shutdown, cancel_futures=True)
+        for decoder in all_decoders:
+            opened.callback(decoder.end)  # first: whoever stops waits for no file
+            decoders.put(decoder)
         while True:
-            for file in islice(remaining, max(1, ahead()) - len(waiting)):
+            for file in islice(remaining, max(0, max(1, ahead()) - len(waiting))):
                 waiting.append(readers.submit(read, file))
-            if not waiting:
+            if not waiting or not _come(waiting[0], stopped):
                 break
             yield waiting.popleft().result()
 
@@ -74,6 +95,14 @@ def photo_with(content: str, catalog: Catalog, tagger: Tagger) -> int | None:
     photo = catalog.photos.by_hash(content)
     known = photo is not None and catalog.analyses.has(photo.id, tagger.model_id)
     return photo.id if photo is not None and known else None
+
+
+def _come(read: Future[Read], stopped: Callable[[], bool]) -> bool:
+    """Wait for a file; False where there was a stop first."""
+    while not stopped():
+        if wait([read], LISTEN_EVERY).done:
+            return True
+    return False
 
 
 def _read(file: FoundFile, decoder: Decoder, catalog: Catalog, tagger: Tagger) -> Read:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import math
 import os
 import stat
 import warnings
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from photoindex.errors import PictureError
 from photoindex.photo import PhotoFacts
@@ -26,6 +27,8 @@ from photoindex.photos.metadata import BROKEN_EXIF, read_metadata, read_orientat
 
 MAX_PIXELS = 300_000_000
 MAX_BYTES = 1 << 30
+MAX_REDUCED = 6_000_000
+"""Pixels of a picture that is decoded smaller: what waits for the network has to fit in memory."""
 
 # What Pillow's decoders raise on bytes that are not what their header promises.
 _BROKEN_PICTURE = (*BROKEN_EXIF, MemoryError, Image.DecompressionBombError)
@@ -34,6 +37,8 @@ _TRUNCATED = ("truncated", "end of file", "end of data", "not enough", "incomple
 # Pillow raises over twice its bound and warns over it; one bound and one reason are enough.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# A megabyte by default, which good files pass with what image editors note in them.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 # Oddities of a file (odd palettes, cut-off EXIF) are no news for the terminal.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -77,8 +82,9 @@ def decode_picture(file: PictureFile, shorter_side: int | None = None) -> Decode
     """Decode what was read.
 
     shorter_side: the pixels that the caller needs along the picture's shorter side; a larger
-    picture is then decoded smaller, but never below twice that. Animations give their first
-    frame, transparency is laid on white. The facts hold the full upright size.
+    picture is then decoded smaller, but never below twice that unless it is so long that it would
+    still have over MAX_REDUCED pixels. Animations give their first frame, transparency is laid on
+    white. The facts hold the full upright size.
     Raises PictureError with the reason in plain words.
     """
     kind = sniff(file.data[:HEAD_SIZE])
@@ -108,15 +114,17 @@ def _decode(file: PictureFile, kind: str, shorter_side: int | None) -> DecodedPi
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise PictureError(f"too large: {width} x {height} pixels")
-        metadata = read_metadata(picture)
         smallest = None if shorter_side is None else 2 * shorter_side
         if smallest is not None and picture.format in ("JPEG", "MPO"):
             # Decodes by a power of two smaller, never below the size asked for.
             scale = max(1.0, min(picture.size) / smallest)
             picture.draft(None, (int(width / scale), int(height / scale)))
+        # Before anything else, which might load it as well and keep the complaint for itself.
         picture.load()
+        metadata = read_metadata(picture)
         orientation = read_orientation(picture)  # after loading, which turns TIFF upright itself
-        upright = _rgb(_reduced(picture, smallest))
+        # Once more for those that cannot be reduced as they are stored.
+        upright = _shortened(_reduced(_rgb(_reduced(picture, smallest)), smallest), smallest)
         if orientation in _UPRIGHT:
             upright = upright.transpose(_UPRIGHT[orientation])
         if orientation >= 5:
@@ -150,6 +158,16 @@ def _reduced(picture: Image.Image, smallest: int | None) -> Image.Image:
     if factor < 2 or picture.mode in ("1", "P", "PA") or picture.mode.startswith("I;16"):
         return picture  # Pillow cannot average these
     return picture.reduce(factor)
+
+
+def _shortened(picture: Image.Image, smallest: int | None) -> Image.Image:
+    """A picture that is not too large to be handed on, however long a strip it is."""
+    if smallest is None:
+        return picture
+    largest = max(MAX_REDUCED, 4 * smallest**2)
+    while (pixels := picture.width * picture.height) > largest:
+        picture = picture.reduce(math.ceil(math.sqrt(pixels / largest)))
+    return picture
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
@@ -214,7 +232,7 @@ def _read(path: Path) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_BYTES:
                 raise PictureError(f"too large: {size / 2**30:.1f} GiB")
-            data = file.read(MAX_BYTES)
+            data = file.read(size + 1)  # no more: a file that grows is read again anyway
         except OSError as error:
             raise _unreadable(error) from error
     if not data:

@@ -1,7 +1,8 @@
 """Opening pictures in a process apart, with bounds on memory and time: nothing takes this one down.
 
 The formats' libraries are written in C and read files from anywhere. A file that crashes one, eats
-memory or hangs costs a process that is started again; the file is recorded with the reason.
+memory or hangs costs a process that is started again; the file is recorded with the reason. What
+the machine did to the process is told apart: such a file is as good as before.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 
 from PIL import Image
 
-from photoindex.errors import PictureError
+from photoindex.errors import PhotoindexError, PictureError
 from photoindex.photo import Metadata, PhotoFacts
 from photoindex.photos.decode import DecodedPicture
+from photoindex.photos.decoder_process import READY
 
 SECONDS = 60.0
 """How long one file may take to be read and decoded: panoramas on slow disks take a few."""
@@ -30,19 +32,41 @@ Wanted = Callable[[str], int | None]
 """Told a file's hash (hex BLAKE2b-256), says how large the picture has to be along its shorter side
 (see `decode_picture`), or None where it need not be decoded."""
 _PROGRAM = (sys.executable, "-P", "-m", "photoindex.photos.decoder_process")
+_KILLED = -9
+# What a terminal's Ctrl-C stops is the run, in order; the process ends with it.
+_OWN_GROUP: dict[str, Any] = {} if sys.platform == "win32" else {"process_group": 0}
+_NO_START = (
+    "the process that opens pictures cannot be started ({}): free some memory; if that is not it,"
+    f' "{" ".join(_PROGRAM)}" says why'
+)
 _ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-class DecoderGone(Exception):
-    """The process ended or was ended in the middle of a file; the message says how."""
+class Interrupted(Exception):
+    """A file was not read to its end for a reason that lies outside of it."""
+
+
+class _Gone(Exception):
+    """The process ended or was ended in the middle of a file; the message says how.
+
+    by_file: whether the file's content can be why.
+    """
+
+    def __init__(self, how: str, by_file: bool) -> None:
+        super().__init__(how)
+        self.by_file = by_file
 
 
 class Decoder:
-    """One process that opens one file at a time. For one thread."""
+    """One process that opens one file at a time. For one thread.
+
+    ended: whether it was told to `end`.
+    """
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self.ended = False
 
     def __enter__(self) -> Decoder:
         return self
@@ -59,24 +83,35 @@ class Decoder:
         """The picture in a file, None where it is not wanted.
 
         A file at which the process ends is tried once more: something else may have ended it.
-        Raises PictureError with the reason in plain words.
+        Raises PictureError with the reason in plain words; Interrupted where the machine is the
+        reason: a disk that does not answer, no memory left, or `end`; PhotoindexError where no
+        picture can be opened here at all.
         """
         try:
             return self._open(path, wanted)
-        except DecoderGone:
+        except _Gone:
             try:
                 return self._open(path, wanted)
-            except DecoderGone as error:
-                raise PictureError(str(error)) from error
+            except _Gone as gone:
+                raise (PictureError if gone.by_file else Interrupted)(str(gone)) from gone
 
     def close(self) -> None:
-        """End the process."""
+        """Let the process go."""
         if self._process is not None:
             self._let_go(self._process)
             self._process = None
 
+    def end(self) -> None:
+        """From any thread: end the process, whatever it does, and begin nothing more."""
+        self.ended = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def _open(self, path: Path, wanted: Wanted) -> DecodedPicture | None:
-        with self._in_time() as process:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # it has ended between two files
+        with self._in_time(decoding=False) as process:
             assert process.stdin is not None
             process.stdin.write(json.dumps(os.fspath(path)).encode() + b"\n")
             process.stdin.flush()
@@ -86,7 +121,7 @@ class Decoder:
         except BaseException:
             self.close()  # it waits for an answer
             raise
-        with self._in_time() as process:
+        with self._in_time(decoding=True) as process:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(json.dumps(side).encode() + b"\n")
             process.stdin.flush()
@@ -101,9 +136,21 @@ class Decoder:
         return DecodedPicture(picture, _facts(answer["facts"]))
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The process, killed if what is done with it takes too long. Raises DecoderGone."""
+    def _in_time(self, decoding: bool) -> Iterator[subprocess.Popen[bytes]]:
+        """The process, killed if what is done with it takes too long. Raises _Gone."""
         process = self._started()
+        with self._alarm(process) as late:
+            try:
+                yield process
+            except (BrokenPipeError, ConnectionResetError) as error:
+                self._process = None
+                self._let_go(process)
+                # Memory that a file takes has a bound, and is told: only others kill.
+                by_file = decoding if late.is_set() else process.returncode != _KILLED
+                raise _Gone(_how(process, late.is_set(), self._seconds), by_file) from error
+
+    @contextlib.contextmanager
+    def _alarm(self, process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
         late = threading.Event()
 
         def end() -> None:
@@ -114,23 +161,33 @@ class Decoder:
         alarm.daemon = True
         alarm.start()
         try:
-            yield process
-        except (BrokenPipeError, ConnectionResetError) as error:
-            self._process = None
-            self._let_go(process)
-            raise DecoderGone(_how(process, late.is_set(), self._seconds)) from error
+            yield late
         finally:
             alarm.cancel()
 
     def _started(self) -> subprocess.Popen[bytes]:
+        """The process, ready. Raises PhotoindexError where it does not become so."""
         if self._process is None:
-            self._process = subprocess.Popen(
-                _PROGRAM,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, **_ALONE},
-            )
+            try:
+                process = self._process = subprocess.Popen(
+                    _PROGRAM,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, **_ALONE},
+                    **_OWN_GROUP,
+                )
+            except OSError as error:
+                raise PhotoindexError(_NO_START.format(error.strerror)) from error
+            assert process.stdout is not None
+            with self._alarm(process):
+                ready = process.stdout.readline() == READY
+            if not ready and not self.ended:
+                self.close()
+                raise PhotoindexError(_NO_START.format(f"exit {process.returncode}"))
+        if self.ended:
+            self.close()
+            raise Interrupted("told to end")
         return self._process
 
     @staticmethod
@@ -146,6 +203,17 @@ class Decoder:
             process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)
+
+
+def open_once(path: Path, shorter_side: int) -> DecodedPicture:
+    """One picture by a process of its own. Raises PictureError with the reason in plain words."""
+    with Decoder() as decoder:
+        try:
+            decoded = decoder.open(path, lambda content: shorter_side)
+        except Interrupted as error:
+            raise PictureError(str(error)) from error
+    assert decoded is not None  # it was wanted
+    return decoded
 
 
 def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -179,5 +247,5 @@ def _facts(table: dict[str, Any]) -> PhotoFacts:
 
 def _how(process: subprocess.Popen[bytes], late: bool, seconds: float) -> str:
     if late:
-        return f"takes longer than {seconds:g} seconds to decode"
+        return f"takes longer than {seconds:g} seconds to read and decode"
     return f"crashes its decoder (exit {process.returncode})"

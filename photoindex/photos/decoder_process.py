@@ -1,17 +1,20 @@
 """The process that opens picture files, apart because decoders of hostile files crash and blow up.
 
 `photoindex.photos.decoder` starts it and speaks with it over its standard input and output, in
-lines of JSON. For each file its path comes in, and `{"hash": …}` or `{"failure": …}` goes out. Then
-the shorter side that is wanted comes in, or null where the picture is not; after a number, the
-facts and the picture's size go out with its RGB bytes behind them, or a failure.
+lines of JSON, of which the first says `READY`. For each file its path comes in, and `{"hash": …}`
+or `{"failure": …}` goes out. Then the shorter side that is wanted comes in, or null where the
+picture is not; after a number, the facts and the picture's size go out with its RGB bytes behind
+them, or a failure.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +24,12 @@ from photoindex.photos.decode import PictureFile, decode_picture, read_picture
 
 MEMORY = 1536 << 20
 """Bytes of address space, the interpreter's own included: enough for 300 megapixels of RGB."""
+LEFT_OVER = 256 << 20
+"""Bytes more than at first that may still be taken after a file; then this process ends, as the
+formats' libraries leak over damaged files, and the next file has to find memory as well."""
+READY = b"{}\n"
+ORPHAN_SECONDS = 120
+"""For one step of a file; whoever started the process ends it sooner, unless it was killed."""
 
 
 def main() -> None:
@@ -29,30 +38,54 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     _limit_memory()
     orders, answers = sys.stdin.buffer, _private_output()
+    answers.write(READY)
+    answers.flush()
+    most = _taken() + LEFT_OVER
     while line := orders.readline():
-        try:
-            file = read_picture(Path(json.loads(line)))
-        except PictureError as error:
-            _say(answers, {"failure": str(error)})
-            continue
-        except MemoryError:
-            _say(answers, {"failure": "not enough memory to read this file"})
-            continue
-        _say(answers, {"hash": file.hash})
-        side = json.loads(orders.readline() or "null")
-        if side is not None:
-            _decode(file, side, answers)
+        _serve(Path(json.loads(line)), orders, answers)
+        if _taken() > most:
+            break
+
+
+def _serve(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
+    try:
+        with _ending_in_time():
+            file = read_picture(path)
+    except PictureError as error:
+        return _say(answers, {"failure": str(error)})
+    except MemoryError:
+        return _say(answers, {"failure": "not enough memory to read this file"})
+    _say(answers, {"hash": file.hash})
+    side = json.loads(orders.readline() or "null")
+    if side is not None:
+        _decode(file, side, answers)
 
 
 def _decode(file: PictureFile, side: int, answers: BinaryIO) -> None:
     try:
-        decoded = decode_picture(file, side)
+        with _ending_in_time():
+            decoded = decode_picture(file, side)
+        pixels = decoded.picture.tobytes()
     except PictureError as error:
         return _say(answers, {"failure": str(error)})
-    pixels = decoded.picture.tobytes()
+    except MemoryError:
+        return _say(answers, {"failure": "not enough memory to decode this file"})
     _say(answers, {"facts": _table(decoded.facts), "picture": decoded.picture.size})
     answers.write(pixels)
     answers.flush()
+
+
+@contextlib.contextmanager
+def _ending_in_time() -> Iterator[None]:
+    """The end of this process after ORPHAN_SECONDS, whatever a format's library does meanwhile."""
+    alarm = getattr(signal, "alarm", None)  # Windows has none
+    if alarm is not None:
+        alarm(ORPHAN_SECONDS)
+    try:
+        yield
+    finally:
+        if alarm is not None:
+            alarm(0)
 
 
 def _table(facts: PhotoFacts) -> dict[str, Any]:
@@ -73,6 +106,15 @@ def _table(facts: PhotoFacts) -> dict[str, Any]:
 def _say(answers: BinaryIO, table: dict[str, Any]) -> None:
     answers.write(json.dumps(table).encode() + b"\n")
     answers.flush()
+
+
+def _taken() -> int:
+    """Bytes of address space that this process has; 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[0]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _private_output() -> BinaryIO:

@@ -109,17 +109,18 @@ def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None, limit: int) -> _S
 
 def _embedding_like(path: Path, sources: Sources) -> Floats:
     """(d,) float32, of an example picture: the stored one if the library has the photo."""
-    from photoindex.photos.decode import open_picture  # for examples alone
+    from photoindex.photos.decode import read_picture  # for examples alone
+    from photoindex.photos.decoder import open_once
 
     try:
-        decoded = open_picture(path)
+        known = sources.catalog.photos.by_hash(read_picture(path).hash)
+        if known and sources.model_id is not None:
+            _, stored = sources.catalog.analyses.embeddings_of(sources.model_id, [known.id])
+            if len(stored):
+                return cast(Floats, stored[0])
+        decoded = open_once(path, sources.tagger().picture_size)
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
-    known = sources.catalog.photos.by_hash(decoded.facts.hash)
-    if known and sources.model_id is not None:
-        _, stored = sources.catalog.analyses.embeddings_of(sources.model_id, [known.id])
-        if len(stored):
-            return cast(Floats, stored[0])
     return cast(Floats, sources.tagger().embed_pictures([decoded.picture])[0])
 
 

@@ -214,6 +214,15 @@ def test_a_run_that_is_stopped_keeps_what_it_did(
         assert library.status().photos == 8
 
 
+def test_where_memory_is_short_photos_are_looked_at_one_by_one(
+    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = tmp_path / "meminfo"
+    short.write_text("MemAvailable: 1000 kB\n", encoding="ascii")
+    monkeypatch.setattr("ram_tagger.memory._MEMINFO", short)
+    assert library.index([folder]).analysed == 8
+
+
 def test_another_model_analyses_anew_and_then_answers(
     open_library: Callable[..., Library], folder: Path, tmp_path: Path
 ) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from photoindex.errors import PictureError
+from photoindex.errors import PhotoindexError, PictureError
 from photoindex.photos.decode import DecodedPicture, open_picture
-from photoindex.photos.decoder import Decoder
+from photoindex.photos.decoder import Decoder, Interrupted
 
 SIDE = 64
 
@@ -112,31 +112,73 @@ def test_a_process_that_something_else_ended_is_started_again(picture: Path) -> 
         assert isinstance(decoder.open(picture, always), DecodedPicture)
 
 
-def test_a_file_that_ends_the_process_twice_is_given_up_with_the_reason(picture: Path) -> None:
+def during_decoding(decoder: Decoder, sent: signal.Signals) -> Callable[[str], int]:
+    """Sends the process a signal when the file has been read and is to be decoded."""
+
+    def wanted(content: str) -> int:
+        assert decoder._process is not None
+        decoder._process.send_signal(sent)
+        return SIDE
+
+    return wanted
+
+
+def test_a_file_that_crashes_the_process_twice_is_given_up_with_the_reason(picture: Path) -> None:
     with Decoder() as decoder:
-
-        def end_it(content: str) -> int:
-            assert decoder._process is not None
-            decoder._process.kill()
-            decoder._process.wait()
-            return SIDE
-
         with pytest.raises(PictureError, match="crashes its decoder"):
-            decoder.open(picture, end_it)
+            decoder.open(picture, during_decoding(decoder, signal.SIGSEGV))
         assert isinstance(decoder.open(picture, always), DecodedPicture)
 
 
-def test_a_file_that_takes_too_long_is_given_up(picture: Path) -> None:
+def test_a_file_that_takes_too_long_to_decode_is_given_up(picture: Path) -> None:
     with Decoder(seconds=1.0) as decoder:
-        known = decoder_processes()
-        assert isinstance(decoder.open(picture, always), DecodedPicture)
-        (pid,) = set(decoder_processes()) - set(known)
-        os.kill(pid, signal.SIGSTOP)
-        second = when_started(lambda pid: os.kill(pid, signal.SIGSTOP), [*known, pid])
         with pytest.raises(PictureError, match="longer than 1 seconds"):
-            decoder.open(picture, always)
-        second.join()
+            decoder.open(picture, during_decoding(decoder, signal.SIGSTOP))
         assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_what_the_machine_does_is_not_the_files_fault(picture: Path) -> None:
+    """No memory left, say, for which systems kill processes."""
+    with Decoder() as decoder:
+        with pytest.raises(Interrupted):
+            decoder.open(picture, during_decoding(decoder, signal.SIGKILL))
+        assert isinstance(decoder.open(picture, always), DecodedPicture)
+
+
+def test_a_disk_that_does_not_answer_is_not_the_files_fault(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is taken by a process that reads for ever."""
+    reading = "print('{}', flush=True); input(); import time; time.sleep(60)"
+    monkeypatch.setattr("photoindex.photos.decoder._PROGRAM", (sys.executable, "-c", reading))
+    with (
+        Decoder(seconds=1.0) as decoder,
+        pytest.raises(Interrupted, match="longer than 1 seconds"),
+    ):
+        decoder.open(picture, always)
+
+
+def test_it_ends_at_once_in_the_middle_of_a_file(picture: Path) -> None:
+    with Decoder() as decoder:
+        stopping = during_decoding(decoder, signal.SIGSTOP)
+
+        def wanted(content: str) -> int:
+            threading.Timer(0.2, decoder.end).start()
+            return stopping(content)
+
+        with pytest.raises(Interrupted):
+            decoder.open(picture, wanted)
+        with pytest.raises(Interrupted):
+            decoder.open(picture, always)
+
+
+def test_where_no_process_starts_no_file_is_blamed(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", str(picture.parent))  # an interpreter without its library
+    with Decoder() as decoder, pytest.raises(PhotoindexError, match="cannot be started") as said:
+        decoder.open(picture, always)
+    assert not isinstance(said.value, PictureError)
 
 
 def test_memory_is_bounded(decoder: Decoder, tmp_path: Path) -> None:
