@@ -10,11 +10,11 @@ from pathlib import Path
 
 from photoindex.aside import SUFFIX, abandoned
 from photoindex.catalog.journal import network_file_system
-from photoindex.health.locks import is_held
 from photoindex.health.reading import WATCH_LOCK, Look
 from photoindex.health.records import Finding, Mend, note, ok, problem
 from photoindex.lending.address import SOCKET
 from photoindex.lending.lender import LOCK as SEARCH_LOCK
+from photoindex.locks import is_held
 from photoindex.terminal.wording import count, size
 
 FOLDER, PERMISSIONS, SPACE, LEFTOVERS = "library folder", "permissions", "free space", "leftovers"

@@ -20,11 +20,11 @@ from photoindex.health.models import ids_here
 from photoindex.health.reading import WATCH_LOCK, Look
 from photoindex.health.records import Mend, Mended, Report
 from photoindex.lending.lender import LOCK as SEARCH_LOCK
+from photoindex.locks import hold
 from photoindex.tagger import Progress, no_progress
 from photoindex.terminal.wording import count
 from photoindex.vectors.cache import VectorCache
 from photoindex.vectors.index_file import sidecar_of
-from photoindex.watch_lock import hold
 
 
 def repair(settings: Settings, quick: bool = False, progress: Progress = no_progress) -> Report:
