@@ -148,7 +148,8 @@ def _until_true(place: Place, watcher: subprocess.Popen[bytes]) -> None:
 
 def _memory(pid: int) -> int:
     """Resident bytes of a process and its children."""
-    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    pids = [pid, *(int(child) for words in told for child in words.split())]
     pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids)
     return pages * os.sysconf("SC_PAGE_SIZE")
 
