@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ def read_concepts(path: Path) -> list[Concept]:
     Raises ConceptError that names the entry and what is wrong with it; nothing is half-read.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE + 1)  # a pipe or a device has no size to be asked for
+        if len(raw) > LARGEST_FILE:
             raise ConceptError(f"{path}: larger than {LARGEST_FILE >> 20} MB: split it")
-        text = path.read_text(encoding="utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConceptError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -137,8 +140,7 @@ def _is_text(value: Any) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ConceptError(f'"{_short(twice)}" stands there twice: keep one')
     return table
 

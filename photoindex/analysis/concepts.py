@@ -10,11 +10,16 @@ import numpy as np
 
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import NewConcept
+from photoindex.errors import ConceptError
 from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings, Progress, StoredPhotos, Tagger
 
 T = TypeVar("T")
 
 SCORING = "scoring"
+MOST_CONCEPTS = 10_000
+"""At once: their embeddings, templates' included, take 1 GB or so."""
+MOST_FIGURES = 1_000_000_000
+"""Probabilities that are held at once, of every photo for every concept: 4 GB."""
 
 
 def score_concepts(
@@ -22,8 +27,15 @@ def score_concepts(
 ) -> list[NewConcept]:
     """Every stored photo's probability for each concept, ready to be added.
 
-    All concepts are scored in one pass over the stored tokens, block by block.
+    All concepts are scored in one pass over the stored tokens, block by block. Raises ConceptError
+    where that would take too much memory.
     """
+    most = _most_at_once(catalog, tagger)
+    if len(concepts) > most:
+        raise ConceptError(
+            f"{len(concepts):,} concepts are too many at once for this library: split the file into"
+            f" files of at most {most:,}"
+        )
     labels = tagger.embed_labels(concepts)
     ids, probabilities = _pass_over(labels, catalog, tagger, progress)
     return [
@@ -39,8 +51,10 @@ def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
     change of model.
     """
     waiting = catalog.concepts.without_embeddings(tagger.model_id)
-    if waiting:
-        catalog.concepts.follow(score_concepts(waiting, catalog, tagger, progress))
+    most = _most_at_once(catalog, tagger)
+    for start in range(0, len(waiting), most):
+        some = waiting[start : start + most]
+        catalog.concepts.follow(score_concepts(some, catalog, tagger, progress))
     unscored = catalog.concepts.unscored(tagger.model_id)
     stored = catalog.concepts.embeddings(tagger.model_id)
     if stored is None or not unscored:
@@ -51,6 +65,11 @@ def fill_gaps(catalog: Catalog, tagger: Tagger, progress: Progress) -> None:
             continue
         ids, probabilities = _pass_over(parts[concept_id], catalog, tagger, progress, photo_ids)
         catalog.concepts.score(concept_id, tagger.model_id, ids, probabilities[:, 0])
+
+
+def _most_at_once(catalog: Catalog, tagger: Tagger) -> int:
+    photos = catalog.analyses.state(tagger.model_id).count
+    return max(1, min(MOST_CONCEPTS, MOST_FIGURES // max(1, photos)))
 
 
 def split(labels: LabelEmbeddings) -> Iterator[LabelEmbeddings]:
