@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from photoindex.analysis.installed import InstalledModels
 from photoindex.analysis.on_demand import OnDemandTagger
-from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.catalog import INDEXED_WITH, Catalog
 from photoindex.config import DEFAULT_MODEL, Settings
 from photoindex.errors import ModelError
 from photoindex.tagger import Progress, Scorer, Tagger
@@ -52,8 +52,9 @@ class ModelChoice:
         )
         if self._catalog.models.active() is None:
             self._catalog.models.activate(tagger.model_id)
-        if self._catalog.setting(_MODEL) != kept:
-            self._catalog.set_setting(_MODEL, kept)
+        for key, value in ((_MODEL, kept), (INDEXED_WITH, tagger.model_id)):
+            if self._catalog.setting(key) != value:
+                self._catalog.set_setting(key, value)
         return tagger
 
     def for_stored_photos(self) -> Tagger:

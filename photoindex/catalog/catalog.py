@@ -12,10 +12,13 @@ from photoindex.catalog.database import PATIENCE, Database
 from photoindex.catalog.files import Files, Folders
 from photoindex.catalog.models import Models
 from photoindex.catalog.photos import Photos
+from photoindex.catalog.read_only import Unwritable, cannot_be_written
 from photoindex.catalog.records import ModelRecord, Status
 from photoindex.catalog.tags import Tags
 from photoindex.photo import FileState
 
+INDEXED_WITH = "indexed with"
+"""The setting that holds the id of the model by which photos are analysed since the last run."""
 _SETTING = "SELECT value FROM settings WHERE key = ?"
 _FORGET_SETTING = "DELETE FROM settings WHERE key = ?"
 _KEEP_SETTING = """
@@ -56,10 +59,11 @@ class Catalog:
     def open(cls, path: Path, patience: float = PATIENCE) -> Catalog:
         """The catalog in a database file, made (for its owner only) or upgraded as needed.
 
+        One that cannot be written, as on a read-only disk, can be asked all the same.
         patience: seconds to wait for another process's write before giving up.
         Raises LibraryError: from a newer version, damaged, no permission.
         """
-        database = Database(path, patience)
+        database = Unwritable(path) if cannot_be_written(path) else Database(path, patience)
         try:
             migrate.upgrade(database)
             database.before_commit = moments.settle
@@ -106,6 +110,7 @@ class Catalog:
         """Figures about the whole library."""
         models = self.models.all()
         active = next((model.model_id for model in models if model.active), "")
+        indexing = self.setting(INDEXED_WITH) or active
         with self._database.read() as connection:
             files = {FileState(state): n for state, n in connection.execute(_STATES)}
             photos, failures, concepts, tags = connection.execute(_FIGURES).fetchone()
@@ -116,7 +121,7 @@ class Catalog:
             models=models,
             concepts=concepts,
             tags=tags,
-            awaiting=self.analyses.awaiting_count(active),
+            awaiting=self.analyses.awaiting_count(indexing),
             database_bytes=self._database.size(),
             token_bytes=sum(map(_token_bytes, models)),
         )

@@ -183,7 +183,11 @@ class PhotoFilter:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Figures about the whole library. `awaiting`: photos the active model has yet to analyse."""
+    """Figures about the whole library.
+
+    awaiting: photos that the model which indexing uses has yet to analyse; until it has, another
+    one may be active.
+    """
 
     photos: int
     files: Mapping[FileState, int]

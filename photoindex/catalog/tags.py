@@ -30,6 +30,11 @@ _FIND = f"""{_RECORDS}
         UNION SELECT id FROM tags WHERE name_zh = :word
         UNION SELECT tag_id FROM concepts WHERE name_zh = :word
     )
+    AND (:all OR EXISTS (
+        SELECT 1 FROM vocabulary JOIN models ON models.id = vocabulary.model_id
+        WHERE vocabulary.tag_id = tags.id AND active
+    ) OR EXISTS (SELECT 1 FROM concepts AS own WHERE own.tag_id = tags.id)
+    OR EXISTS (SELECT 1 FROM photo_tags WHERE photo_tags.tag_id = tags.id AND probability > 0))
     ORDER BY tags.name"""
 _MODELS = "SELECT id, model_id FROM models"
 _KNOWN = f"SELECT id FROM photos WHERE id {AMONG}"
@@ -116,10 +121,15 @@ class Tags:
         counts.sort(key=lambda count: (-count.photos, count.tag.name.lower()))
         return tuple(counts[:limit])
 
-    def find(self, word: str) -> tuple[TagRecord, ...]:
-        """The tags that a word names: one by its English name, several by a Chinese one."""
+    def find(self, word: str, in_use: bool = False) -> tuple[TagRecord, ...]:
+        """The tags that a word names: one by its English name, several by a Chinese one.
+
+        in_use: only tags that the active model knows, a concept or people gave; not those that
+        nothing but other models would say.
+        """
+        asked = {"word": word, "all": not in_use}
         with self._database.read() as connection:
-            return tuple(TagRecord(*row) for row in connection.execute(_FIND, {"word": word}))
+            return tuple(TagRecord(*row) for row in connection.execute(_FIND, asked))
 
     def similar(self, word: str, limit: int = 5) -> tuple[TagRecord, ...]:
         """Tags whose names are spelt much like a word, the closest first."""

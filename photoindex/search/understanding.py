@@ -96,15 +96,15 @@ def _chinese_words(word: str, catalog: Catalog) -> list[str]:
 
     Raises QueryError where it says more: CLIP's text tower reads English.
     """
-    if not _CHINESE.search(word) or catalog.tags.find(word):
+    if not _CHINESE.search(word) or _in_use(word, catalog):
         return [word]
     parts: list[str] = []
     at = 0
     while at < len(word):
         ends = range(min(len(word), at + _LONGEST_CHINESE), at, -1)
-        end = next((end for end in ends if catalog.tags.find(word[at:end])), at + 1)
+        end = next((end for end in ends if _in_use(word[at:end], catalog)), at + 1)
         part = word[at:end]
-        if end == at + 1 and part not in _CHINESE_JOINING and not catalog.tags.find(part):
+        if end == at + 1 and part not in _CHINESE_JOINING and not _in_use(part, catalog):
             raise QueryError(
                 f'"{word}" holds words that are no tags here: free text is understood in English, '
                 "Chinese words as tags"
@@ -117,18 +117,24 @@ def _chinese_words(word: str, catalog: Catalog) -> list[str]:
 
 def _longest(words: Sequence[str], catalog: Catalog) -> tuple[tuple[TagRecord, ...], int]:
     for length in range(min(_LONGEST_TAG, len(words)), 0, -1):
-        tags = _called(" ".join(words[:length]).strip(",;"), catalog)
+        tags = _called(" ".join(words[:length]).strip(",;"), catalog, in_use=True)
         if tags:
             return tags, length
     return (), 0
 
 
-def _called(name: str, catalog: Catalog) -> tuple[TagRecord, ...]:
+def _in_use(word: str, catalog: Catalog) -> tuple[TagRecord, ...]:
+    """The tags that a word of free text stands for: no more those of former models alone."""
+    return catalog.tags.find(word, in_use=True)
+
+
+def _called(name: str, catalog: Catalog, in_use: bool = False) -> tuple[TagRecord, ...]:
     """The tags of a name, or else of the singular that an English plural may have."""
     spellings = [name]
     if name.isascii():
         spellings += [name[: -len(end)] + new for end, new in _PLURALS if name.endswith(end)]
-    return next((tags for spelling in spellings if (tags := catalog.tags.find(spelling))), ())
+    found = (catalog.tags.find(spelling, in_use) for spelling in spellings)
+    return next((tags for tags in found if tags), ())
 
 
 def _known(name: str, catalog: Catalog) -> tuple[TagRecord, ...]:
