@@ -71,11 +71,11 @@ def _back_up(path: Path, revision: str) -> None:
     if shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
         _log.warning("no room for a copy of %s before it is upgraded; going on without", path)
         return
-    copy.touch(mode=0o600)
-    with (
-        translated(path),
-        contextlib.closing(sqlite3.connect(path)) as source,
-        contextlib.closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
+    with translated(path):
+        copy.touch(mode=0o600)
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
     _log.info("copied %s to %s before upgrading it", path, copy)

@@ -1,19 +1,20 @@
-"""A library whose figures are rows, as revision 2 kept them, answers the same after the upgrade."""
+"""A library that any earlier version made opens, keeps what is in it, and answers the same."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_model import MODEL, VOCABULARY, WIDTH, analysed
+from small_model import MODEL, WIDTH, analysed
 
 from photoindex.catalog import migrate
 from photoindex.catalog.catalog import Catalog
-from photoindex.catalog.database import Database
 from photoindex.catalog.records import PhotoFilter
-from photoindex.catalog.tokens import pack_floats
 from photoindex.photo import FileState, Source
 
 OTHER = "other-1"
@@ -21,61 +22,18 @@ FIRST = 4090  # photos on both sides of a chunk's end
 PHOTOS = range(FIRST, FIRST + 12)
 ODD_NAME = os.fsdecode(b"/p/\xff.jpg")
 
-MODELS = """
-    INSERT INTO models (id, model_id, name, embedding_size, active, generation)
-    VALUES (?, ?, ?, ?, ?, 1)"""
-ANALYSIS = """
-    INSERT INTO analyses (photo_id, model_id, embedding, analysed_at)
-    VALUES (?, ?, ?, '2024-01-01 00:00:00.000000')"""
-PHOTO = """
-    INSERT INTO photos (id, hash, size, width, height, format, taken_at, added_at)
-    VALUES (?, ?, 1, 2, 3, 'PNG', ?, '2024-01-01 00:00:00.000000')"""
-FILE = """
-    INSERT INTO files (path, photo_id, size, mtime_ns, inode, device, state, failure)
-    VALUES (?, ?, 1, ?, -3, 4, ?, ?)"""
-SAID = """
-    INSERT INTO photo_tags (photo_id, tag_id, source, model_id, probability)
-    VALUES (?, ?, ?, ?, ?)"""
-TAGS = {"cat": 1, "dog": 2, "roof": 3, "rooftop": 4, "tabby": 5, "mine": 6}
+EARLIER = Path(__file__).parent / "libraries"  # one a revision, as SQL
+REVISIONS = sorted(file.stem for file in EARLIER.glob("*.sql"))
 
 
-@pytest.fixture
-def upgraded(path: Path) -> Catalog:
-    """Two models, a concept, people's words, and files in every state, written by revision 2."""
-    database = Database(path)
-    migrate.upgrade(database, "0002")
-    with database.write() as connection:
-        connection.executemany(
-            MODELS, [(1, MODEL, "small", WIDTH, True), (2, OTHER, "other", WIDTH, False)]
-        )
-        connection.executemany("INSERT INTO tags (name, id) VALUES (?, ?)", TAGS.items())
-        connection.executemany(
-            "INSERT INTO vocabulary VALUES (?, ?, ?, 0)",
-            [(model, TAGS[tag.name], tag.threshold) for model in (1, 2) for tag in VOCABULARY],
-        )
-        connection.execute(
-            "INSERT INTO concepts (tag_id, threshold, descriptions, created_at)"
-            " VALUES (5, 0.5, '[\"striped\"]', '2024-01-01 00:00:00.000000')"
-        )
-        embedding = pack_floats(np.full(WIDTH, WIDTH**-0.5, dtype=np.float32))
-        connection.execute("INSERT INTO concept_embeddings VALUES (1, 1, ?, 1)", (embedding,))
-        for photo in PHOTOS:
-            day = f"2024-03-{photo - FIRST + 1:02} 00:00:00.000000"
-            connection.execute(PHOTO, (photo, content(photo), None if photo % 2 else day))
-            state = {FIRST: "deleted", FIRST + 1: "offline"}.get(photo, "present")
-            connection.execute(FILE, (path_of(photo), photo, photo * 10**9, state, None))
-            model = 2 if photo == PHOTOS[-1] else 1
-            connection.execute(ANALYSIS, (photo, model, embedding))
-            figures = [(1, "model", 0.7), (2, "model", 0.1)]
-            if model == 1:
-                figures.append((5, "concept", 0.25 + 0.5 * (photo % 2)))
-            for tag_id, source, probability in figures:
-                connection.execute(SAID, (photo, tag_id, source, model, probability))
-        connection.execute(FILE, (os.fsencode(ODD_NAME), None, 0, "present", "truncated"))
-        connection.execute(SAID, (FIRST + 2, 6, "imported", None, 1.0))
-        connection.execute(SAID, (FIRST + 3, 1, "user", None, 0.0))
-    database.close()
-    return Catalog.open(path)
+@pytest.fixture(params=REVISIONS)
+def upgraded(path: Path, request: pytest.FixtureRequest) -> Iterator[Catalog]:
+    """A library that an earlier version left, opened by this one."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript((EARLIER / f"{request.param}.sql").read_text(encoding="utf-8"))
+    with Catalog.open(path) as catalog:
+        yield catalog
 
 
 def content(photo: int) -> str:
@@ -91,17 +49,23 @@ def select(catalog: Catalog, name: str) -> list[int]:
     return catalog.photos.select(PhotoFilter(all_of=((tag.id,),))).tolist()
 
 
+def test_a_library_of_every_earlier_revision_is_kept_here() -> None:
+    scripts = migrate.scripts_folder().glob("versions/*.py")
+    revisions = sorted(script.name.partition("_")[0] for script in scripts)
+    assert [*REVISIONS, migrate.REVISION] == revisions
+
+
 def test_photos_show_what_they_showed(upgraded: Catalog) -> None:
     live = list(PHOTOS[1:])
     assert upgraded.photos.select(PhotoFilter()).tolist() == live
     assert select(upgraded, "cat") == [photo for photo in live if photo != FIRST + 3]
     assert select(upgraded, "dog") == []
     assert select(upgraded, "tabby") == [photo for photo in live[:-1] if photo % 2]
-    assert select(upgraded, "mine") == [FIRST + 2]
+    assert select(upgraded, "mine") == [FIRST + 2, FIRST + 4]
     assert {count.tag.name: count.photos for count in upgraded.tags.counts()} == {
         "cat": 10,
         "tabby": 5,
-        "mine": 1,
+        "mine": 2,
     }
     said = upgraded.tags.of([FIRST + 5], everything=True)[FIRST + 5]
     assert {(tag.name, tag.source, tag.probability) for tag in said} == {
@@ -118,6 +82,44 @@ def test_analyses_and_times_are_known(upgraded: Catalog) -> None:
     assert upgraded.photos.newest(by_camera).tolist() == by_camera
     assert upgraded.photos.newest(list(PHOTOS))[0] == by_camera[0]
     assert upgraded.analyses.awaiting_count(MODEL) == 1
+
+
+def test_embeddings_and_tokens_are_what_they_were(upgraded: Catalog) -> None:
+    (block,) = upgraded.analyses.embeddings(MODEL)
+    assert block.ids.tolist() == list(PHOTOS[:-1])
+    assert block.embeddings.tolist() == np.eye(WIDTH)[np.arange(len(block.ids)) % WIDTH].tolist()
+    ((ids, stored),) = upgraded.analyses.stored(MODEL)
+    assert stored.tokens is not None
+    assert stored.tokens.scales.tolist() == [[0.5, 1.0, 2.0]] * len(ids)
+    expected = np.broadcast_to((ids - FIRST + 1)[:, None, None], stored.tokens.values.shape)
+    assert (stored.tokens.values == expected).all()
+    (of_other,) = upgraded.analyses.embeddings(OTHER)
+    assert of_other.ids.tolist() == [PHOTOS[-1]]
+
+
+def test_peoples_tags_and_concepts_are_kept(upgraded: Catalog) -> None:
+    own = {
+        photo: {(tag.name, tag.source) for tag in tags if tag.source is not Source.MODEL}
+        for photo, tags in upgraded.tags.of(list(PHOTOS[2:5])).items()
+    }
+    assert ("mine", Source.IMPORTED) in own[FIRST + 2]
+    assert ("mine", Source.USER) in own[FIRST + 4]
+    assert "cat" not in {tag.name for tag in upgraded.tags.of([FIRST + 3])[FIRST + 3]}
+    (concept,) = upgraded.concepts.all()
+    assert (concept.concept.name, concept.concept.descriptions) == ("tabby", ("striped",))
+    assert (concept.concept.threshold, concept.matched, concept.scored) == (0.5, 5, 11)
+    assert len(upgraded.concepts.embeddings(MODEL).ids) == 1
+
+
+def test_models_folders_and_settings_are_kept(upgraded: Catalog) -> None:
+    models = {model.model_id: (model.active, model.analyses) for model in upgraded.models.all()}
+    assert models == {MODEL: (True, len(PHOTOS) - 1), OTHER: (False, 1)}
+    assert upgraded.models.usual_threshold(MODEL) == pytest.approx(0.65)
+    (folder,) = upgraded.folders.all()
+    assert (folder.path, folder.online) == (Path("/p"), True)
+    assert upgraded.setting("model") == "small"
+    (cat,) = upgraded.tags.find("猫")
+    assert cat.name == "cat"
 
 
 def test_files_are_where_they_were(upgraded: Catalog) -> None:
