@@ -211,13 +211,14 @@ def is_damage(error: BaseException | None) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+READ_ONLY = "the library is read-only: make the file and its folder writable"
 _FULL = "the disk is full: free some space and try again"
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process has been writing for too long: wait until it is done,"
     " or stop it, and try again",
     sqlite3.SQLITE_LOCKED: "another process has been writing for too long: wait until it is done,"
     " or stop it, and try again",
-    sqlite3.SQLITE_READONLY: "the library is read-only: make the file and its folder writable",
+    sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_PERM: "no permission: make the file and its folder readable and writable",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: make sure that the file and its folder are"
     " readable and writable",

@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from photoindex.catalog.database import Database, translated
+from photoindex.catalog.database import READ_ONLY, Database, translated
+from photoindex.errors import LibraryError
 
 _LOGS = ("-wal", "-journal")
 _PATIENCE = 10.0  # seconds
@@ -64,6 +65,30 @@ class ReadOnly(Database):
         with translated(self.path), closing(self.connect()) as connection:
             connection.execute("BEGIN")
             yield connection
+
+
+class Unwritable(ReadOnly):
+    """A database that this process may only read, as on a disk that is mounted read-only."""
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view. Raises LibraryError where somebody else wrote to it meanwhile."""
+        with super().read() as connection:
+            yield connection
+        if self.has_changed():
+            raise LibraryError(f"{self.path}: somebody else has just changed it: try again")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Never: raises LibraryError."""
+        raise LibraryError(f"{self.path}: {READ_ONLY}")
+        yield
+
+
+def cannot_be_written(path: Path) -> bool:
+    """Whether this process may read a database, but not write into it or its folder."""
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return os.access(path, os.R_OK) and not writable
 
 
 def _logs(path: Path) -> list[Path]:

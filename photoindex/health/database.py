@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from photoindex.catalog.checks.pages import damaged_pages, revision
+from photoindex.catalog.checks.pages import damaged_pages, has_tables, revision
 from photoindex.catalog.checks.references import broken_references, lost_rows
 from photoindex.catalog.database import is_damage
 from photoindex.catalog.migrate import REVISION, scripts_folder
@@ -37,7 +37,13 @@ def check_pages(look: Look, database: ReadOnly) -> Finding:
 def check_tables(database: ReadOnly) -> Finding:
     """Whether its tables are those of this version."""
     with database.view() as connection:
-        stored = revision(connection)
+        stored, begun = revision(connection), not has_tables(connection)
+    if begun:
+        return note(
+            TABLES,
+            "none yet: the library was only begun",
+            'run "photoindex index FOLDER": it makes them and goes on',
+        )
     if stored is None:
         return problem(TABLES, "it is no library of photoindex", "name another with --library")
     if stored == REVISION:

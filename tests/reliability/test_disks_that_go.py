@@ -63,6 +63,39 @@ def test_a_library_that_cannot_be_written_says_so_and_stays_as_it_is(
     place.run("add-concept", concepts)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_library_that_cannot_be_written_can_be_asked(
+    disk: Disk, tmp_path: Path, killed: bool
+) -> None:
+    """Closed as it should be, or with what a killed process had written still in the log."""
+    place = Place(disk.path, draw(tmp_path / "pictures", COUNT))
+    place.run("index", str(place.pictures))
+    if killed:
+        with place.running("watch", str(place.pictures)):
+            until(lambda: "caught up" in place.said.read_text(), "not caught up")
+            place.run("tag", str(place.pictures / "00" / "0001.jpg"), "ours")
+        assert (place.library / "catalog.db-wal").stat().st_size
+    else:
+        place.run("tag", str(place.pictures / "00" / "0001.jpg"), "ours")
+        assert not (place.library / "catalog.db-wal").exists()
+    questions = (
+        ("search", "tag:ours", "--paths"),
+        ("search", "a red thing", "--json"),
+        ("tags", "--json"),
+        ("failures", "--json"),
+        ("concepts", "--json"),
+    )
+    disk.allow_writing(False)
+    answers = [_tried(place, *words) for words in questions]
+    assert files(place)["present"] == FILES
+    disk.allow_writing(True)
+    for words, answer in zip(questions, answers, strict=True):
+        again = _tried(place, *words)
+        assert answer.returncode in (0, 1), (words, answer.stderr)
+        assert (answer.returncode, answer.stdout) == (again.returncode, again.stdout), words
+    assert answers[0].stdout == f"{place.pictures / '00' / '0001.jpg'}\n"
+
+
 def test_photos_on_a_disk_that_is_unmounted_are_offline_until_it_is_back(
     disk: Disk, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 _HAS_REVISION = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+_HAS_TABLES = "SELECT count(*) FROM sqlite_master"
 _REVISION = "SELECT version_num FROM alembic_version"
 _TOLD = 10  # faults
 
@@ -16,6 +17,12 @@ def damaged_pages(connection: sqlite3.Connection, check: str) -> list[str]:
     """
     found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}({_TOLD})")]
     return [] if found == ["ok"] else found
+
+
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Whether there is anything in the database, whoever made it."""
+    (there,) = connection.execute(_HAS_TABLES).fetchone()
+    return bool(there)
 
 
 def revision(connection: sqlite3.Connection) -> str | None:
