@@ -206,7 +206,15 @@ def _borrow(folder: Path, opened: Callable[[str], T] | None) -> T:
         ) from error
     if opened is None:
         raise ModelError(f"{folder} borrows the CLIP of {name}, which cannot be opened here")
-    return opened(name)
+    if ".." in Path(name).parts:
+        raise ModelError(f"{folder / CONFIG}: {name!r} leads out of the folder: name a model")
+    try:
+        return opened(name)
+    except RecursionError as error:
+        raise ModelError(
+            f"{folder} borrows the CLIP of {name}, which borrows it in turn: name a model that has"
+            " one"
+        ) from error
 
 
 def _borrowed(vocabulary: Path) -> str:

@@ -73,8 +73,14 @@ class ModelStore:
             shutil.rmtree(partial, ignore_errors=True)
 
     def copy(self, source: Path, folder: Path) -> None:
-        """Copy a finished model folder into one that is being built. Raises ModelError."""
+        """Copy a finished model folder into one that is being built. Raises ModelError.
+
+        A link that leads out of the folder is refused: nobody asked for what it leads to.
+        """
         try:
+            for path in source.rglob("*"):
+                if not path.resolve().is_relative_to(source.resolve()):
+                    raise ModelError(f"{path} leads out of {source}: put there what it leads to")
             shutil.copytree(source, folder, dirs_exist_ok=True)
         except (OSError, shutil.Error) as error:
             raise ModelError(f"cannot copy {source} to {folder}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -79,3 +80,28 @@ def test_a_borrowed_clip_needs_someone_to_lend_it(zoo: InstalledModels) -> None:
     for ask in (taggers.describe, taggers.load_scorer, taggers.load_tagger):
         with pytest.raises(ModelError, match="borrows the CLIP of sketch"):
             ask(folder, LoadOptions())
+
+
+@pytest.mark.parametrize("clip", ["../sketch", "/models/../sketch", ".."])
+def test_a_borrowed_clip_is_no_way_out_of_the_folder(
+    zoo: InstalledModels, tmp_path: Path, clip: str
+) -> None:
+    folder = zoo.add(vocabulary(tmp_path, "sketch"), "outside", lambda what, done, total: None)
+    (folder / "zero-shot.json").write_text(json.dumps({"clip": clip}))
+    with pytest.raises(ModelError, match="leads out of the folder"):
+        zoo.describe("outside")
+
+
+def test_models_that_borrow_from_each_other_are_refused(
+    zoo: InstalledModels, tmp_path: Path
+) -> None:
+    folder = zoo.add(vocabulary(tmp_path, "sketch"), "circle", lambda what, done, total: None)
+    (folder / "zero-shot.json").write_text(json.dumps({"clip": "circle"}))
+    with pytest.raises(ModelError, match="borrows it in turn"):
+        zoo.describe("circle")
+
+
+def vocabulary(folder: Path, clip: str) -> Path:
+    file = folder / "words.txt"
+    file.write_text(f"# clip: {clip}\na lion\n", encoding="utf-8")
+    return file

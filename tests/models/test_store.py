@@ -100,6 +100,23 @@ def test_copying_takes_sub_folders_along(store: ModelStore, tmp_path: Path) -> N
     assert store.names() == ("one",)
 
 
+def test_a_link_out_of_a_model_folder_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("private")
+    source = tmp_path / "finished"
+    source.mkdir()
+    put_model(source)
+    (source / "alias.json").symlink_to("config.json")
+    with store.building("one") as folder:
+        store.copy(source, folder)
+    for target in ("../secret/key", tmp_path / "secret", "../secret"):
+        (source / "extra").symlink_to(target)
+        with pytest.raises(ModelError, match="leads out of"), store.building("two") as folder:
+            store.copy(source, folder)
+        (source / "extra").unlink()
+    assert store.names() == ("one",)
+
+
 def test_only_what_is_inside_is_discarded(store: ModelStore, tmp_path: Path) -> None:
     inside, outside = store.folder / "downloads/one", tmp_path / "precious"
     inside.mkdir(parents=True)
