@@ -196,8 +196,17 @@ def load_bank(folder: Path) -> LabelBank:
 
 
 def load_clip(folder: Path, config: ClipConfig) -> nn.Module:
-    """The CLIP network of a model folder, memory-mapped. Raises CheckpointError."""
-    return clip_from_checkpoint(read_checkpoint(folder / CLIP), config)
+    """The CLIP network of a model folder, memory-mapped. Raises CheckpointError.
+
+    Its towers are mapped apart: pictures' is left behind when it is converted, and would stay in
+    memory as long as texts' is in use.
+    """
+    pictures, texts = read_checkpoint(folder / CLIP), read_checkpoint(folder / CLIP)
+    towers = {
+        name: pictures[name] if name.startswith("visual.") else value
+        for name, value in texts.items()
+    }
+    return clip_from_checkpoint(towers, config)
 
 
 def _read_safely(path: Path) -> Any:
