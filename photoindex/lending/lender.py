@@ -72,8 +72,9 @@ class Lender:
         self._stop = threading.Event()
         self._connections = threading.BoundedSemaphore(CONNECTIONS)
         self._searches = threading.BoundedSemaphore(SEARCHES)
-        for work in (self._listen, self._keep_warm):
-            threading.Thread(target=work, name=f"photoindex {work.__name__}", daemon=True).start()
+        self._warming = threading.Thread(target=self._keep_warm, name="warming", daemon=True)
+        self._warming.start()
+        threading.Thread(target=self._listen, name="listening", daemon=True).start()
 
     def close(self) -> None:
         """End the searches in hand, if they are soon done, and go."""
@@ -83,6 +84,7 @@ class Lender:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         due = time.monotonic() + TO_END
+        self._warming.join(TO_END)  # cut off within FAISS, it takes the process down
         taken = [
             self._searches.acquire(timeout=max(0.0, due - time.monotonic()))
             for _ in range(SEARCHES)
