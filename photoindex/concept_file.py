@@ -15,6 +15,8 @@ from photoindex.tagger import Concept
 DEFAULT_THRESHOLD = 0.5
 LARGEST_FILE = 64 * 1024 * 1024  # bytes
 MOST_DESCRIPTIONS = 1000
+MOST_IN_A_FILE = 500_000
+"""Descriptions of all its concepts: their embeddings take 1 GB."""
 _LONGEST_NAME = 200  # characters
 _FIELDS = {"descriptions", "threshold", "zh"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,6 +56,11 @@ def parse_concepts(text: str) -> list[Concept]:
     except RecursionError as error:
         raise ConceptError("nested too deeply: a concept is a name and a list") from error
     concepts = [_concept(name, value) for name, value in _entries(document)]
+    count = sum(len(concept.descriptions) for concept in concepts)
+    if count > MOST_IN_A_FILE:
+        raise ConceptError(
+            f"{count:,} descriptions: write at most {MOST_IN_A_FILE:,} into one file, or split it"
+        )
     if not concepts:
         raise ConceptError('no concept in it: write {"name": ["description", …]}')
     seen: set[str] = set()

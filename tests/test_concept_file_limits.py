@@ -14,7 +14,13 @@ import pytest
 
 from photoindex import Library, Settings
 from photoindex.analysis import concepts as scoring
-from photoindex.concept_file import LARGEST_FILE, parse_concepts, read_concepts
+from photoindex.catalog import concepts as kept
+from photoindex.concept_file import (
+    LARGEST_FILE,
+    MOST_IN_A_FILE,
+    parse_concepts,
+    read_concepts,
+)
 from photoindex.errors import ConceptError
 
 READ = """
@@ -95,6 +101,54 @@ def test_a_hundred_thousand_concepts_are_read_but_not_added_at_once(tmp_path: Pa
     settings = Settings(library=tmp_path / "library", models=tmp_path / "models", model="sketch")
     with Library.open(settings) as library:
         with pytest.raises(ConceptError, match="files of at most 10,000"):
+            library.add_concepts(path)
+        assert library.concepts() == ()
+
+
+def test_millions_of_descriptions_are_refused_unread_by_any_model(tmp_path: Path) -> None:
+    """40 MB whose embeddings would take 20 GB, though no concept has too many descriptions."""
+    path = tmp_path / "concepts.json"
+    thousand = "[" + ",".join(['"a"'] * 1000) + "]"
+    entries = (f'"thing {number}": {thousand}' for number in range(10_000))
+    path.write_text("{" + ",".join(entries) + "}", encoding="utf-8")
+    assert path.stat().st_size < LARGEST_FILE
+    ended = read_with_little_memory(path)
+    assert f"10,000,000 descriptions: write at most {MOST_IN_A_FILE:,}" in ended.stderr, ended
+
+
+def test_a_library_takes_so_many_descriptions_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many files they are in: a watcher holds them all."""
+    pictures = Path(__file__).parents[1] / "photoindex/demo/pictures/zoo"
+
+    def written(concepts: dict[str, list[str]]) -> Path:
+        path = tmp_path / "concepts.json"
+        path.write_text(json.dumps(concepts))
+        return path
+
+    settings = Settings(library=tmp_path / "library", models=tmp_path / "models", model="sketch")
+    monkeypatch.setattr(kept, "MOST_DESCRIPTIONS", 10)
+    with Library.open(settings) as library:
+        library.index([pictures])
+        library.add_concepts(written({"one": ["a", "b", "c"], "bare": []}))  # 6 templates
+        before = library.concepts()
+        for more in ({"two": ["a", "b"]}, {"two": []}, {"ONE": ["a", "b", "c", "d", "e"]}):
+            with pytest.raises(ConceptError, match=r"10 are the most.*concepts remove NAME"):
+                library.add_concepts(written(more))
+            assert library.concepts() == before
+        library.add_concepts(written({"one": ["a", "b"], "two": ["a", "b"]}))
+        library.remove_concept("bare")
+        library.add_concepts(written({"two": [], "three": ["a", "b"]}))
+        assert [record.scored for record in library.concepts()] == [8, 8, 8]
+
+
+def test_too_many_descriptions_for_a_library_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.json"
+    path.write_text(json.dumps({f"thing {n}": ["a"] * 1000 for n in range(101)}))
+    settings = Settings(library=tmp_path / "library", models=tmp_path / "models", model="sketch")
+    with Library.open(settings) as library:
+        with pytest.raises(ConceptError, match="101,000 descriptions"):
             library.add_concepts(path)
         assert library.concepts() == ()
 

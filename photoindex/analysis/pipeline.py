@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
+from photoindex.analysis.concepts import StoredConcepts
 from photoindex.analysis.reading import Read, photo_with, read_ahead
 from photoindex.analysis.tally import Tally
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import FileFailure, FileLink, NewAnalysis
 from photoindex.photo import FoundFile
-from photoindex.tagger import Analysis, Progress, StoredPhotos, Tagger
+from photoindex.tagger import Progress, Tagger
 
 ANALYSING = "analysing"
 _FILES = 64
@@ -35,6 +36,7 @@ def analyse_files(
     batch_size: pictures that the network looks at together; None: what the tagger does best.
     """
     batches = _Batches(files, catalog, tagger, batch_size, stopped)
+    concepts = StoredConcepts(catalog, tagger)
     tally, done = Tally(), 0
     progress(ANALYSING, done, len(files))
     with ThreadPoolExecutor(1, thread_name_prefix="recorder") as recorder:
@@ -44,7 +46,7 @@ def analyse_files(
             content = {read.picture.facts.hash for read in batch if read.picture is not None}
             if recording is not None and not content.isdisjoint(coming):
                 wait([recording])  # a copy has to find its photo
-            known, new = _analysed(batch, catalog, tagger)
+            known, new = _analysed(batch, catalog, tagger, concepts)
             if recording is not None:
                 tally += recording.result()
                 progress(ANALYSING, done, len(files))
@@ -101,7 +103,7 @@ class _Batches:
 
 
 def _analysed(
-    reads: Sequence[Read], catalog: Catalog, tagger: Tagger
+    reads: Sequence[Read], catalog: Catalog, tagger: Tagger, concepts: StoredConcepts
 ) -> tuple[list[Read], list[NewAnalysis]]:
     """What is known by now of each file, and the analyses of new pictures, concepts included."""
     batch = [_known_by_now(read, catalog, tagger) for read in reads]
@@ -114,11 +116,11 @@ def _analysed(
             content = read.picture.facts.hash
             files[content] = (*files.get(content, ()), read.file)
     analyses = tagger.analyse([picture.picture for picture in pictures.values()])
-    concepts = score_new(analyses, catalog, tagger)
+    said = concepts.score_new(analyses)
     return batch, [
         NewAnalysis(picture.facts, files[content], analysis, scored)
         for (content, picture), analysis, scored in zip(
-            pictures.items(), analyses, concepts, strict=True
+            pictures.items(), analyses, said, strict=True
         )
     ]
 
@@ -126,7 +128,11 @@ def _analysed(
 def _record(
     batch: Sequence[Read], new: Sequence[NewAnalysis], catalog: Catalog, model_id: str
 ) -> Tally:
-    failures = [FileFailure(read.file, read.failure) for read in batch if read.failure]
+    failures = [
+        FileFailure(read.file, read.failure, read.passing)
+        for read in batch
+        if read.failure is not None
+    ]
     links = [FileLink(read.file, read.photo_id) for read in batch if read.photo_id is not None]
     if new:
         catalog.analyses.record(new, model_id)
@@ -135,24 +141,9 @@ def _record(
     if failures:
         catalog.files.fail(failures)
     copies = sum(len(analysis.files) - 1 for analysis in new)
-    unsettled = len(batch) - len(failures) - len(links) - len(new) - copies
-    return Tally(len(new), len(links) + copies, len(failures), 0, unsettled)
-
-
-def score_new(
-    analyses: Sequence[Analysis], catalog: Catalog, tagger: Tagger
-) -> list[dict[int, float]]:
-    """Each new analysis' probability for every stored concept, by concept id.
-
-    From the tokens as they are stored, so that it makes no difference which came first, the photo
-    or the concept.
-    """
-    known = catalog.concepts.embeddings(tagger.model_id)
-    if known is None:
-        return [{} for _ in analyses]
-    stored = StoredPhotos.of([analysis.stored for analysis in analyses])
-    probabilities = tagger.score(known.labels, [stored])
-    return [dict(zip(known.ids.tolist(), map(float, row), strict=True)) for row in probabilities]
+    failed = sum(not failure.passing for failure in failures)
+    unsettled = len(batch) - failed - len(links) - len(new) - copies
+    return Tally(len(new), len(links) + copies, failed, 0, unsettled)
 
 
 def _known_by_now(read: Read, catalog: Catalog, tagger: Tagger) -> Read:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,25 @@ from photoindex.catalog.chunks import analysed, analysed_count, extent
 from photoindex.catalog.columns import now_text
 from photoindex.catalog.database import Database
 from photoindex.catalog.ids import AMONG, as_ids, listed
-from photoindex.catalog.models import active_model, find_model, need_model, need_tag
+from photoindex.catalog.models import (
+    active_model,
+    find_model,
+    need_model,
+    need_tag,
+    same_name,
+)
 from photoindex.catalog.postings import Figures, amend, drop_tag
 from photoindex.catalog.recording import CONCEPT_FLOOR, put_unscored
 from photoindex.catalog.records import ConceptEmbeddings, ConceptRecord, NewConcept
 from photoindex.catalog.shown import Shown
-from photoindex.catalog.tokens import pack_floats, unpack_floats
-from photoindex.errors import UsageError
+from photoindex.catalog.tokens import pack_floats
+from photoindex.catalog.verdicts import Verdicts, put_verdicts
+from photoindex.errors import ConceptError, UsageError
 from photoindex.photo import Source
 from photoindex.tagger import Concept, Floats, Ids, LabelEmbeddings
+
+MOST_DESCRIPTIONS = 100_000
+"""Of all concepts of a library together: whoever analyses photos holds their embeddings, 200 MB."""
 
 _CONCEPTS = """
     SELECT concepts.id, tag_id, tags.name, coalesce(concepts.name_zh, tags.name_zh),
@@ -35,11 +45,19 @@ _WITHOUT = f"""{_CONCEPTS}
         SELECT 1 FROM concept_embeddings WHERE concept_id = concepts.id AND model_id = ?
     )
     ORDER BY tags.name"""
+_EMBEDDED = """
+    SELECT concept_id, length(embeddings) / 4 FROM concept_embeddings
+    WHERE model_id = ? ORDER BY concept_id"""
 _EMBEDDINGS = """
-    SELECT concepts.id, tags.name, embeddings, count
-    FROM concepts JOIN tags ON tags.id = tag_id
-    JOIN concept_embeddings ON concept_id = concepts.id
-    WHERE model_id = ? ORDER BY concepts.id"""
+    SELECT tags.name, embeddings, count
+    FROM concept_embeddings CROSS JOIN concepts ON concepts.id = concept_id
+    CROSS JOIN tags ON tags.id = tag_id
+    WHERE model_id = ? ORDER BY concept_id"""
+_COUNTS = """
+    SELECT tags.name, count
+    FROM concept_embeddings CROSS JOIN concepts ON concepts.id = concept_id
+    CROSS JOIN tags ON tags.id = tag_id
+    WHERE model_id = ?"""
 _PUT = """
     INSERT INTO concepts (tag_id, name_zh, threshold, descriptions, created_at)
     VALUES (?, ?, ?, ?, ?) RETURNING id"""
@@ -73,12 +91,21 @@ class Concepts:
 
         A concept of the same name is replaced. Where its descriptions are the same, what other
         models gave stays: so a concept follows a change of model. Photos analysed meanwhile,
-        absent from `photo_ids`, become `unscored`. Raises NothingFound for an unknown model.
+        absent from `photo_ids`, become `unscored`. Raises NothingFound for an unknown model, and
+        ConceptError where the library has no room for so many descriptions.
         """
+        prepared = _prepared(concepts)
+        widths = {new.model_id: new.labels.embeddings.shape[1] for new in concepts}
         with self._database.write() as connection:
-            for new in concepts:
-                model = need_model(connection, new.model_id)
-                _put_verdicts(connection, _put_concept(connection, new.concept), model, new)
+            before = {key: _numbers(connection, key) for key in widths}
+            _put_verdicts(
+                connection,
+                [(_put_concept(connection, new.concept), new, said) for new, said in prepared],
+            )
+            for model_id, width in widths.items():
+                now = _numbers(connection, model_id)
+                if now > before[model_id] and now > MOST_DESCRIPTIONS * width:
+                    raise _no_room(now // width)
 
     def follow(self, concepts: Sequence[NewConcept]) -> None:
         """Add what another model gives for concepts that are kept already.
@@ -86,12 +113,30 @@ class Concepts:
         One that was removed or described otherwise meanwhile stays so, and a threshold or Chinese
         name as well. Raises NothingFound for an unknown model.
         """
+        prepared = _prepared(concepts)
         with self._database.write() as connection:
-            for new in concepts:
-                model = need_model(connection, new.model_id)
-                known = _same_concept(connection, new.concept)
-                if known is not None:
-                    _put_verdicts(connection, known, model, new)
+            _put_verdicts(
+                connection,
+                [
+                    (known, new, said)
+                    for new, said in prepared
+                    if (known := _same_concept(connection, new.concept)) is not None
+                ],
+            )
+
+    def see_room(self, model_id: str, counts: Mapping[str, int]) -> None:
+        """Raise ConceptError where a library has no room for some concepts' descriptions.
+
+        counts: concept name → how many there are to be; those of that name now give way.
+        """
+        coming = {same_name(name) for name in counts}
+        with self._database.read() as connection:
+            rows = connection.execute(_COUNTS, (find_model(connection, model_id),))
+            held = [(same_name(name) in coming, int(count)) for name, count in rows]
+        staying = sum(count for leaves, count in held if not leaves)
+        total = staying + sum(counts.values())
+        if total > MOST_DESCRIPTIONS and total > sum(count for _, count in held):
+            raise _no_room(total)
 
     def all(self) -> tuple[ConceptRecord, ...]:
         """Every concept, by name."""
@@ -131,22 +176,39 @@ class Concepts:
             connection.execute(_SET_THRESHOLD, (threshold, concept))
             return True
 
+    def embedded(self, model_id: str) -> Ids:
+        """The concepts that a model made label embeddings of, ascending.
+
+        Cheap to ask for: while they are the same, so are their `embeddings`.
+        """
+        with self._database.read() as connection:
+            sizes = connection.execute(_EMBEDDED, (find_model(connection, model_id),))
+            return np.array([concept for concept, _ in sizes], dtype=np.int64)
+
     def embeddings(self, model_id: str) -> ConceptEmbeddings | None:
         """The label embeddings that a model made of the concepts; None when it made none."""
         with self._database.read() as connection:
             model = find_model(connection, model_id)
-            rows = connection.execute(_EMBEDDINGS, (model,)).fetchall()
-        if not rows:
-            return None
-        width = len(rows[0][2]) // 4 // rows[0][3]
-        return ConceptEmbeddings(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            LabelEmbeddings(
-                tuple(row[1] for row in rows),
-                unpack_floats(b"".join(row[2] for row in rows), width),
-                np.array([row[3] for row in rows], dtype=np.int64),
-            ),
+            sizes = connection.execute(_EMBEDDED, (model,)).fetchall()
+            if not sizes:
+                return None
+            ids = np.array([concept for concept, _ in sizes], dtype=np.int64)
+            numbers = np.empty(sum(size for _, size in sizes), dtype=np.float32)
+            names: list[str] = []
+            counts: list[int] = []
+            end = 0
+            for name, blob, count in connection.execute(_EMBEDDINGS, (model,)):
+                part = np.frombuffer(blob, dtype="<f4")
+                numbers[end : end + len(part)] = part
+                end += len(part)
+                names.append(name)
+                counts.append(count)
+        labels = LabelEmbeddings(
+            tuple(names),
+            numbers.reshape(sum(counts), -1),
+            np.array(counts, dtype=np.int64),
         )
+        return ConceptEmbeddings(ids, labels)
 
     def without_embeddings(self, model_id: str) -> tuple[Concept, ...]:
         """The concepts that a model has not embedded yet: `add` them scored by it."""
@@ -244,20 +306,62 @@ def _same_concept(connection: sqlite3.Connection, concept: Concept) -> int | Non
     return int(row[0])
 
 
+_Prepared = list[tuple[NewConcept, Verdicts]]
+
+
+def _prepared(concepts: Sequence[NewConcept]) -> _Prepared:
+    return [(new, _verdicts(new, new.concept.threshold)) for new in concepts]
+
+
+def _verdicts(new: NewConcept, threshold: float) -> Verdicts:
+    return Verdicts.of(new.photo_ids, new.probabilities, min(CONCEPT_FLOOR, threshold))
+
+
 def _put_verdicts(
-    connection: sqlite3.Connection, concept: int, model: int, new: NewConcept
+    connection: sqlite3.Connection, verdicts: Iterable[tuple[int, NewConcept, Verdicts]]
 ) -> None:
-    """What a model makes of a concept, over whatever it made of it before."""
-    embeddings = new.labels.embeddings
-    connection.execute(_PUT_EMBEDDINGS, (concept, model, pack_floats(embeddings), len(embeddings)))
-    tag_id, _ = connection.execute(_TAG_OF, (concept,)).fetchone()
-    drop_tag(connection, tag_id, Source.CONCEPT, model)
-    known = np.flatnonzero(analysed(connection, model, extent(connection)))
-    there = np.isin(new.photo_ids, known)
-    _put_scores(connection, concept, model, new.photo_ids[there], new.probabilities[there])
-    connection.execute(_DROP_WAITING, (concept, model))
-    missing = np.setdiff1d(known, new.photo_ids)
-    put_unscored(connection, model, ((concept, photo_id) for photo_id in missing.tolist()))
+    """What a model makes of some concepts, over whatever it made of them before.
+
+    verdicts: the concept's row, and what it gave.
+    """
+    by_model: dict[str, list[tuple[int, NewConcept, Verdicts]]] = {}
+    for one in verdicts:
+        by_model.setdefault(one[1].model_id, []).append(one)
+    for model_id, some in by_model.items():
+        model = need_model(connection, model_id)
+        known = np.flatnonzero(analysed(connection, model, extent(connection)))
+        # Concepts of one file were scored on the same photos, in one array: looked at once.
+        arrays = {id(new.photo_ids): new.photo_ids for _, new, _ in some}
+        lost = {key: np.setdiff1d(ids, known) for key, ids in arrays.items()}
+        missing = {key: np.setdiff1d(known, ids).tolist() for key, ids in arrays.items()}
+        said: list[tuple[int, Verdicts]] = []
+        for concept, new, ready in some:
+            tag_id, threshold = connection.execute(_TAG_OF, (concept,)).fetchone()
+            if connection.execute(_IS_EMBEDDED, (concept, model)).fetchone() is not None:
+                drop_tag(connection, tag_id, Source.CONCEPT, model)
+                connection.execute(_DROP_WAITING, (concept, model))
+            rows = new.labels.embeddings
+            connection.execute(_PUT_EMBEDDINGS, (concept, model, pack_floats(rows), len(rows)))
+            if ready.floor != min(CONCEPT_FLOOR, threshold):  # changed meanwhile
+                ready = _verdicts(new, threshold)
+            key = id(new.photo_ids)
+            said.append((tag_id, ready.without(lost[key])))
+            put_unscored(connection, model, ((concept, photo) for photo in missing[key]))
+        put_verdicts(connection, model, said)
+
+
+def _numbers(connection: sqlite3.Connection, model_id: str) -> int:
+    """How many numbers the embeddings of all concepts by a model have."""
+    model = find_model(connection, model_id)
+    return sum(size for _, size in connection.execute(_EMBEDDED, (model,)))
+
+
+def _no_room(count: int) -> ConceptError:
+    return ConceptError(
+        f"the concepts of this library would have {count:,} descriptions (or prompt templates):"
+        f" {MOST_DESCRIPTIONS:,} are the most; describe them more briefly, or remove concepts that"
+        " you do not need: photoindex concepts remove NAME"
+    )
 
 
 def _drop(connection: sqlite3.Connection, concept: int) -> None:

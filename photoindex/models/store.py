@@ -75,14 +75,17 @@ class ModelStore:
     def copy(self, source: Path, folder: Path) -> None:
         """Copy a finished model folder into one that is being built. Raises ModelError.
 
-        A link that leads out of the folder is refused: nobody asked for what it leads to.
+        A link that leads out of the folder is refused: nobody asked for what it leads to. So is
+        one to a folder: it may lead in a circle.
         """
         try:
             for path in source.rglob("*"):
                 if not path.resolve().is_relative_to(source.resolve()):
                     raise ModelError(f"{path} leads out of {source}: put there what it leads to")
+                if path.is_symlink() and path.is_dir():
+                    raise ModelError(f"{path} is a link to a folder: put there what it leads to")
             shutil.copytree(source, folder, dirs_exist_ok=True)
-        except (OSError, shutil.Error) as error:
+        except (OSError, RuntimeError, shutil.Error) as error:  # RuntimeError: a link to itself
             raise ModelError(f"cannot copy {source} to {folder}: {error}") from error
 
     def discard(self, folder: Path) -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from small_model import MODEL, VOCABULARY, WIDTH, analysed, embedded
 
+from photoindex.catalog import concepts as kept
 from photoindex.catalog.catalog import Catalog
+from photoindex.catalog.chunks import CHUNK
 from photoindex.catalog.records import NewConcept, PhotoFilter
-from photoindex.errors import NothingFound, UsageError
+from photoindex.errors import ConceptError, NothingFound, UsageError
 from photoindex.photo import Source
 from photoindex.tagger import Concept
 
@@ -180,3 +182,51 @@ def test_a_concept_follows_a_change_of_model(catalog: Catalog, photos: list[int]
     assert matching(catalog, "tabby") == photos
     assert catalog.concepts.embeddings(MODEL) is not None
     assert catalog.concepts.all()[0].scored == 1
+
+
+def test_photos_of_many_chunks_in_any_order(catalog: Catalog) -> None:
+    """What was purged meanwhile is left out, what came meanwhile waits."""
+    batch = [analysed(f"{number}", f"/{number}") for number in range(CHUNK + 100)]
+    photos = catalog.analyses.record(batch, MODEL)
+    values = {photo: 0.9 if photo % 3 else 0.04 for photo in reversed(photos[:-2])}
+    lion = Concept("lion", ("a big cat",))
+    gone = {photos[-1] + 1: 0.9, 5 * CHUNK: 0.9}
+    catalog.concepts.add([scored(TABBY, values | gone), scored(lion, values)])
+    expected = [photo for photo in photos[:-2] if photo % 3]
+    for name in ("tabby", "lion"):
+        assert matching(catalog, name) == expected
+    waiting = catalog.concepts.unscored(MODEL).values()
+    assert [ids.tolist() for ids in waiting] == [photos[-2:]] * 2
+    catalog.concepts.add([scored(TABBY, dict.fromkeys(photos[:5], 0.9))])
+    assert matching(catalog, "tabby") == photos[:5]
+    assert matching(catalog, "lion") == expected
+
+
+def test_two_that_add_at_the_same_time_do_not_overfill_a_library(
+    catalog: Catalog, photos: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST_DESCRIPTIONS", 3)
+    lion = Concept("lion", ("a big cat", "a cat with a mane"))
+    for concept in (TABBY, lion):  # both see room before either is added
+        catalog.concepts.see_room(MODEL, {concept.name: len(concept.descriptions)})
+    catalog.concepts.add([scored(TABBY, dict.fromkeys(photos, 0.9))])
+    with pytest.raises(ConceptError, match="4 descriptions"):
+        catalog.concepts.add([scored(lion, dict.fromkeys(photos, 0.9))])
+    assert [record.concept for record in catalog.concepts.all()] == [TABBY]
+    monkeypatch.setattr(kept, "MOST_DESCRIPTIONS", 1)  # a library that had more before
+    catalog.concepts.add([scored(TABBY, dict.fromkeys(photos, 0.9))])
+    assert catalog.concepts.embedded(MODEL).tolist() == [catalog.concepts.all()[0].id]
+
+
+def test_a_threshold_that_was_lowered_while_another_model_scored_counts(
+    catalog: Catalog, photos: list[int]
+) -> None:
+    catalog.models.register(OTHER, "other", WIDTH, VOCABULARY)
+    catalog.analyses.record([analysed("0")], OTHER)
+    catalog.concepts.add([scored(TABBY, dict.fromkeys(photos, 0.9))])
+    by_other = scored(TABBY, {photos[0]: 0.03}, model=OTHER)
+    low = Concept("tabby", TABBY.descriptions, 0.02)
+    catalog.concepts.add([scored(low, dict.fromkeys(photos, 0.9))])
+    catalog.concepts.follow([by_other])
+    catalog.models.activate(OTHER)
+    assert matching(catalog, "tabby") == photos

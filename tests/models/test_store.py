@@ -117,6 +117,23 @@ def test_a_link_out_of_a_model_folder_is_not_followed(store: ModelStore, tmp_pat
     assert store.names() == ("one",)
 
 
+@pytest.mark.parametrize("target", [".", "extra", "../finished", "loop", "absent"])
+def test_links_in_a_circle_are_refused_before_anything_is_copied(
+    store: ModelStore, tmp_path: Path, target: str
+) -> None:
+    source = tmp_path / "finished"
+    (source / "extra").mkdir(parents=True)
+    put_model(source)
+    (source / "loop").symlink_to(target)
+    with pytest.raises(ModelError, match=r"loop|cannot copy"), store.building("one") as folder:
+        try:
+            store.copy(source, folder)
+        finally:
+            assert sum(path.is_file() for path in folder.rglob("*")) <= 2
+    assert store.names() == ()
+    assert left_over(store) == []
+
+
 def test_only_what_is_inside_is_discarded(store: ModelStore, tmp_path: Path) -> None:
     inside, outside = store.folder / "downloads/one", tmp_path / "precious"
     inside.mkdir(parents=True)
