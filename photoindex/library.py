@@ -16,6 +16,7 @@ from photoindex.catalog.records import (
     ConceptRecord,
     FileRecord,
     FolderRecord,
+    ModelRecord,
     PhotoRecord,
     PhotoTag,
     Status,
@@ -169,18 +170,21 @@ class Library:
     def search(self, query: str, options: SearchOptions | None = None) -> SearchResult:
         """Photos that show what a query asks for, best first, ending where relevance ends.
 
-        Raises QueryError, and ModelError where the query needs a network that is not here.
+        All of it is by one model, whatever is indexed meanwhile. Raises QueryError, ModelError
+        where the query needs a network that is not here, and LibraryError.
         """
         from photoindex.search.search import Sources, search
 
-        sources = Sources(
-            self._catalog,
-            self._catalog.models.active(),
-            self._vectors,
-            lambda: self._models.for_searching(),  # of which no more is imported than is needed
-            lambda: (self._looking or self._models).for_stored_photos(),
-        )
-        return search(query, options or SearchOptions(), sources)
+        def sources(active: ModelRecord | None) -> Sources:
+            return Sources(
+                self._catalog,
+                active,
+                lambda: self._vectors(active),
+                lambda: self._models.for_searching(active),  # no more is imported than is needed
+                lambda: (self._looking or self._models).for_examples(active),
+            )
+
+        return search(query, options or SearchOptions(), self._catalog, sources)
 
     @contextmanager
     def lending(self) -> Iterator[None]:
@@ -205,7 +209,7 @@ class Library:
             self.search('"photoindex warms up"')  # whatever it finds
             self._warm_for = active.model_id
         elif active is not None:
-            self._vectors()
+            self._vectors(active)
 
     # Concepts
 
@@ -353,8 +357,7 @@ class Library:
 
         return HeldVectors(self.settings.library, self._catalog.analyses)
 
-    def _vectors(self) -> VectorIndex:
-        active = self._catalog.models.active()
+    def _vectors(self, active: ModelRecord | None) -> VectorIndex:
         if active is None:
             raise LibraryError('nothing is indexed yet: run "photoindex index FOLDER" first')
         return self._held_vectors.of(active.model_id)

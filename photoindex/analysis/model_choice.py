@@ -7,6 +7,7 @@ from typing import TypeVar
 from photoindex.analysis.installed import InstalledModels
 from photoindex.analysis.on_demand import OnDemandTagger
 from photoindex.catalog.catalog import INDEXED_WITH, Catalog
+from photoindex.catalog.records import ModelRecord
 from photoindex.config import DEFAULT_MODEL, Settings
 from photoindex.errors import ModelError
 from photoindex.tagger import Progress, Scorer, Tagger
@@ -59,44 +60,59 @@ class ModelChoice:
 
     def for_stored_photos(self) -> Tagger:
         """The model that stored photos were analysed with. Raises ModelError."""
-        name = self._name_of_active()
-        return self._checked(self._tagger(name), name) if name else self.for_indexing()
+        active = self._catalog.models.active()
+        return self.for_indexing() if active is None else self.for_examples(active)
 
-    def for_searching(self) -> Scorer:
+    def for_examples(self, wanted: ModelRecord | None) -> Tagger:
+        """A model that looks at example pictures of a search. Raises ModelError.
+
+        wanted: the one whose analyses are searched; None before the first, when it is the one
+        that indexing will use.
+        """
+        if wanted is None:
+            return self._tagger(self.name)
+        name = self._name_of(wanted)
+        if not _is(self._tagger(name), wanted):  # put in place of another one meanwhile, perhaps
+            del self._taggers[name]
+        return _checked(self._tagger(name), wanted, name)
+
+    def for_searching(self, wanted: ModelRecord | None) -> Scorer:
         """The half of the same model that reads texts, as quickly as it can be had.
 
         What is open already serves as well. Raises ModelError.
         """
-        name = self._name_of_active()
-        if name is None:
-            return self.for_indexing()
+        if wanted is None:
+            return self._tagger(self.name)
+        name = self._name_of(wanted)
         tagger = self._taggers.get(name)
-        if tagger is not None and tagger.is_open:
-            return self._checked(tagger, name)
-        if name not in self._scorers:
-            self._scorers[name] = self.installed.scorer(name)
-        return self._checked(self._scorers[name], name)
+        if tagger is not None and tagger.is_open and _is(tagger, wanted):
+            return tagger
+        scorer = self._scorers.get(name)
+        if scorer is None or not _is(scorer, wanted):
+            scorer = self._scorers[name] = self.installed.scorer(name)
+        return _checked(scorer, wanted, name)
 
-    def _name_of_active(self) -> str | None:
-        """By which name the active model is found: where the settings say if it has moved."""
-        active = self._catalog.models.active()
-        if active is None:
-            return None
+    def _name_of(self, wanted: ModelRecord) -> str:
+        """By which name a model is found: where the settings say if it has moved."""
         asked = self._settings.model
-        moved = asked is not None and self.installed.folder_of(active.name) is None
-        return asked if moved else active.name
-
-    def _checked(self, model: S, name: str) -> S:
-        active = self._catalog.models.active()
-        if active is not None and model.model_id != active.model_id:
-            raise ModelError(
-                f"the library was analysed by {active.model_id}, but {name} is now "
-                f'{model.model_id}: run "photoindex index" to analyse it again'
-            )
-        return model
+        moved = asked is not None and self.installed.folder_of(wanted.name) is None
+        return asked if asked is not None and moved else wanted.name
 
     def _tagger(self, name: str) -> OnDemandTagger:
         if name not in self._taggers:
             card = self.installed.describe(name)
             self._taggers[name] = OnDemandTagger(card, lambda: self.installed.load(name))
         return self._taggers[name]
+
+
+def _is(model: Scorer, wanted: ModelRecord) -> bool:
+    return model.model_id == wanted.model_id
+
+
+def _checked(model: S, wanted: ModelRecord, name: str) -> S:
+    if not _is(model, wanted):
+        raise ModelError(
+            f"the library was analysed by {wanted.model_id}, but {name} is now "
+            f'{model.model_id}: run "photoindex index" to analyse it again'
+        )
+    return model

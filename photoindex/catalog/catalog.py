@@ -106,11 +106,17 @@ class Catalog:
             else:
                 connection.execute(_KEEP_SETTING, (key, value))
 
+    def indexed_with(self) -> str | None:
+        """The id of the model that photos await, None before the first.
+
+        It is not the active one until it has analysed them all.
+        """
+        active = self.models.active()
+        return self.setting(INDEXED_WITH) or (None if active is None else active.model_id)
+
     def status(self) -> Status:
         """Figures about the whole library."""
         models = self.models.all()
-        active = next((model.model_id for model in models if model.active), "")
-        indexing = self.setting(INDEXED_WITH) or active
         with self._database.read() as connection:
             files = {FileState(state): n for state, n in connection.execute(_STATES)}
             photos, failures, concepts, tags = connection.execute(_FIGURES).fetchone()
@@ -121,7 +127,7 @@ class Catalog:
             models=models,
             concepts=concepts,
             tags=tags,
-            awaiting=self.analyses.awaiting_count(indexing),
+            awaiting=self.analyses.awaiting_count(self.indexed_with() or ""),
             database_bytes=self._database.size(),
             token_bytes=sum(map(_token_bytes, models)),
         )

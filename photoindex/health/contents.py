@@ -16,8 +16,9 @@ _INDEX = '"photoindex index" does it'
 def check_photos(opened: Opened) -> Iterator[Finding]:
     """Photos that no file holds and nobody tagged, or that are not analysed."""
     opened.look.progress("counting photos", 0, None)
+    model_id = opened.catalog.indexed_with()
     with opened.database.read() as connection:
-        awaiting = unfinished.photos_awaiting(connection)
+        awaiting = unfinished.photos_awaiting(connection, model_id)
         without = unfinished.photos_without_file(connection)
         photos = unfinished.photo_count(connection)
     if awaiting:

@@ -12,7 +12,7 @@ import numpy as np
 from photoindex.catalog.catalog import Catalog
 from photoindex.catalog.records import ModelRecord, PhotoFilter, PhotoTag, TagRecord
 from photoindex.concept_file import DEFAULT_THRESHOLD
-from photoindex.errors import PictureError, QueryError
+from photoindex.errors import LibraryError, PhotoindexError, PictureError, QueryError
 from photoindex.search.candidates import SHORTLIST, Candidates, find_candidates, tagged
 from photoindex.search.options import SearchOptions
 from photoindex.search.query import parse
@@ -33,14 +33,16 @@ DECODER_WEIGHT, SIMILARITY_WEIGHT, TAGS_WEIGHT = 0.6, 0.2, 0.2
 """Of the evidence in the fused score; without tags named in the text, the first two share it."""
 THE_SAME = 0.98
 """Similarity from which a photo counts as the example itself, in libraries of any size."""
+ATTEMPTS = 3
+"""How often a search begins, where another model becomes the active one while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where a search looks; what is called for is opened only by the searches that need it.
 
-    active: the model whose analyses are searched, None before the first; scorer: its half that
-    reads texts; tagger: all of it, for example pictures.
+    active: the model whose analyses are searched, None before the first; vectors: the index of
+    its embeddings; scorer: its half that reads texts; tagger: all of it, for example pictures.
     """
 
     catalog: Catalog
@@ -53,6 +55,11 @@ class Sources:
     def model_id(self) -> str | None:
         """The active model's, None before the first."""
         return None if self.active is None else self.active.model_id
+
+    def are_current(self) -> bool:
+        """Whether the model is the active one still: tags are shown as the active one has them."""
+        now = self.catalog.models.active()
+        return self.model_id == (None if now is None else now.model_id)
 
     @property
     def has_tokens(self) -> bool:
@@ -70,8 +77,35 @@ class _Scored:
     evidence: Callable[[int], Evidence]
 
 
-def search(query: str, options: SearchOptions, sources: Sources) -> SearchResult:
-    """Find photos. Raises QueryError for a query that cannot be understood, PictureError."""
+def search(
+    query: str,
+    options: SearchOptions,
+    catalog: Catalog,
+    sources: Callable[[ModelRecord | None], Sources],
+) -> SearchResult:
+    """Find photos by what one model saw: where another becomes active meanwhile, begin anew.
+
+    sources: where to look for what a model saw. Raises QueryError for a query that cannot be
+    understood, PictureError, and LibraryError where models change all the while.
+    """
+    for _ in range(ATTEMPTS):
+        chosen = sources(catalog.models.active())
+        try:
+            result = _search(query, options, chosen)
+        except PhotoindexError:
+            if chosen.are_current():
+                raise
+        else:
+            if chosen.are_current():
+                return result
+    raise _changed()
+
+
+def _changed() -> LibraryError:
+    return LibraryError("the library's model has changed while it was searched: search again")
+
+
+def _search(query: str, options: SearchOptions, sources: Sources) -> SearchResult:
     like = _embedding_like(options.like, sources) if options.like else None
     plan = understand(parse(query), sources.catalog, options.min_probability)
     within = sources.catalog.photos.select(plan.filter) if plan.filter != PhotoFilter() else None
@@ -109,19 +143,39 @@ def _by_tags(plan: Plan, catalog: Catalog, within: Ids | None, limit: int) -> _S
 
 def _embedding_like(path: Path, sources: Sources) -> Floats:
     """(d,) float32, of an example picture: the stored one if the library has the photo."""
-    from photoindex.photos.decode import read_picture  # for examples alone
-    from photoindex.photos.decoder import open_once
+    from photoindex.photos.decoder import open_once  # for examples alone
+    from photoindex.photos.walk import stamp_of
+
+    known = sources.catalog.files.at(path)
+    if known is not None and known.photo_id is not None and known.stamp == stamp_of(path):
+        stored = _stored_embedding(known.photo_id, sources)
+        if stored is not None:
+            return stored
+    found: list[Floats] = []
+
+    def wanted(content: str) -> int | None:
+        photo = sources.catalog.photos.by_hash(content)
+        stored = None if photo is None else _stored_embedding(photo.id, sources)
+        if stored is None:
+            return sources.tagger().picture_size
+        found.append(stored)
+        return None
 
     try:
-        known = sources.catalog.photos.by_hash(read_picture(path).hash)
-        if known and sources.model_id is not None:
-            _, stored = sources.catalog.analyses.embeddings_of(sources.model_id, [known.id])
-            if len(stored):
-                return cast(Floats, stored[0])
-        decoded = open_once(path, sources.tagger().picture_size)
+        decoded = open_once(path.resolve(), wanted)  # /dev/fd/3 is another file elsewhere
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
+    if decoded is None:
+        return found[-1]
     return cast(Floats, sources.tagger().embed_pictures([decoded.picture])[0])
+
+
+def _stored_embedding(photo_id: int, sources: Sources) -> Floats | None:
+    """(d,) float32, None where the model has not analysed the photo."""
+    if sources.model_id is None:
+        return None
+    _, stored = sources.catalog.analyses.embeddings_of(sources.model_id, [photo_id])
+    return cast(Floats, stored[0]) if len(stored) else None
 
 
 def _by_likeness(like: Floats, sources: Sources, within: Ids | None) -> _Scored:
@@ -203,6 +257,8 @@ def _candidates(
         return Candidates(empty, none, NoiseFloor.of_similarities(none), empty)
     extra = tagged(sources.catalog, also, within, shortlist)
     shown = sources.catalog.photos.select(PhotoFilter()) if within is None else within
+    if not sources.are_current():  # to make the index of a former model may take minutes
+        raise _changed()
     return find_candidates(labels, sources.vectors(), shown, extra, shortlist)
 
 

@@ -20,7 +20,10 @@ class HeldVectors:
         self._lock = threading.Lock()
 
     def of(self, model_id: str, progress: Progress = no_progress) -> VectorIndex:
-        """The index of the active model's embeddings as the catalog has them now."""
+        """The index of one model's embeddings as the catalog has them now.
+
+        The files of other models are deleted where it is made again: ask for the active one's.
+        """
         with self._lock:
             now = (model_id, self._source.state(model_id).generation)
             if self._held is None or self._held[:2] != now:

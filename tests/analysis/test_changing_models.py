@@ -76,7 +76,7 @@ def test_the_model_before_answers_until_the_new_one_has_every_photo(
         assert status.awaiting == 8 - new.analyses
         assert answer(library) == before
         assert embeddings(library, old.model_id) == by_first
-        vectors = library._vectors()
+        vectors = library._vectors(old)
         ids = vectors.ids()
         assert ids.tolist() == sorted(by_first)
         kept = np.array([by_first[photo] for photo in ids.tolist()])

@@ -14,7 +14,7 @@ _AWAITING = """
     WHERE EXISTS (SELECT 1 FROM files WHERE photo_id = photos.id AND state = 'present')
     AND NOT EXISTS (
         SELECT 1 FROM analyses JOIN models ON models.id = analyses.model_id
-        WHERE analyses.photo_id = photos.id AND active)"""
+        WHERE analyses.photo_id = photos.id AND models.model_id = ?)"""
 _UNSCORED = """
     SELECT count(DISTINCT concept_id) FROM unscored JOIN models ON models.id = unscored.model_id
     WHERE active"""
@@ -35,9 +35,9 @@ def photos_without_file(connection: sqlite3.Connection) -> int:
     return _number(connection, _WITHOUT_FILE)
 
 
-def photos_awaiting(connection: sqlite3.Connection) -> int:
-    """Photos with a present file that the active model has yet to analyse."""
-    return _number(connection, _AWAITING)
+def photos_awaiting(connection: sqlite3.Connection, model_id: str | None) -> int:
+    """Photos with a present file that a model has yet to analyse, whatever derived tables say."""
+    return int(connection.execute(_AWAITING, (model_id,)).fetchone()[0])
 
 
 def concept_count(connection: sqlite3.Connection) -> int:
