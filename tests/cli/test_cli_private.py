@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,9 +23,11 @@ WATCHDOG = """
 import os, sys
 
 def refuse(event, args):
+    if event == "socket.__new__" and args[1] not in (-1, 1):  # 1: AF_UNIX, -1: of one that is there
+        tell(f"a socket of family {args[1]}")
     if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
         tell(f"{event} {args}")
-    if event in ("socket.connect", "socket.bind") and not isinstance(args[1], (str, bytes)):
+    if event in ("socket.connect", "socket.bind") and not str(args[1]).endswith("/search.sock"):
         tell(f"{event} {args[1]}")
 
 def tell(what):
@@ -92,26 +99,106 @@ def test_a_library_made_anew_is_in_a_folder_of_its_owners(empty: Command, pictur
     assert stat.S_IMODE(empty.library.stat().st_mode) == 0o700
 
 
-def test_nothing_is_sent_anywhere(empty: Command, pictures: Path, tmp_path: Path) -> None:
-    """Every process of a command is looked at, decoders included: whatever asks for an address."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Commands of which every process is looked at, decoders included.
+
+    told: whatever asked for an address or for a socket that is no Unix socket; here: a line for
+    each process.
+    """
+
+    command: Command
+    told: Path
+    hook: Path
+
+    @property
+    def here(self) -> int:
+        return len(self.told.with_name(self.told.name + ".here").read_text().splitlines())
+
+    def run(self, *words: str | Path) -> bytes:
+        ended = subprocess.run(
+            self._called(words), env=self._environment(), capture_output=True, timeout=120
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    @contextlib.contextmanager
+    def answering(self, *words: str | Path) -> Iterator[None]:
+        """While a command goes on that answers searches; then it is stopped in order."""
+        process = subprocess.Popen(
+            self._called(words), env=self._environment(), stderr=subprocess.PIPE
+        )
+        try:
+            end = time.monotonic() + 60
+            while not (self.command.library / "search.sock").exists():
+                assert time.monotonic() < end and process.poll() is None
+                time.sleep(0.05)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, remarks = process.communicate(timeout=60)
+        assert process.returncode == 0 and b"Traceback" not in remarks, remarks
+
+    def _called(self, words: tuple[str | Path, ...]) -> list[str]:
+        return [self.command.program, *self.command.arguments(words)]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.hook), "TOLD": str(self.told)}
+
+
+@pytest.fixture
+def watched(empty: Command, tmp_path: Path) -> Watched:
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(WATCHDOG, encoding="utf-8")
+    return Watched(empty, tmp_path / "told", hook)
+
+
+def test_nothing_is_sent_anywhere(watched: Watched, pictures: Path, tmp_path: Path) -> None:
+    """By commands that end; the fixture says what is looked at."""
     concepts = tmp_path / "concepts.json"
     concepts.write_text('{"big cat": ["a lion"]}', encoding="utf-8")
-    told = tmp_path / "told"
-    environment = {**os.environ, "PYTHONPATH": str(hook), "TOLD": str(told)}
-    for words in (
+    commands: tuple[tuple[str | Path, ...], ...] = (
         ("index", pictures / "winter", "--model", "sketch"),
         ("add-concept", concepts),
         ("search", "a snowman in winter", "--all"),
         ("search", "--like", pictures / "zoo/lions.jpg", "--all"),
         ("tags",),
+        ("status",),
+        ("failures",),
         ("doctor",),
         ("models",),
-    ):
-        called = [empty.program, *empty.arguments(words)]
-        ended = subprocess.run(called, env=environment, capture_output=True, timeout=120)
-        assert ended.returncode == 0, ended.stderr
-    assert not told.exists(), told.read_text()
-    assert len((tmp_path / "told.here").read_text().splitlines()) > 7  # decoders as well
+        ("backup", tmp_path / "photos.backup"),
+        ("export", "-o", tmp_path / "photos.jsonl", "--embeddings"),
+        ("export", "--format", "csv"),
+        ("export", "--format", "xmp", "--dry-run"),
+    )
+    for words in commands:
+        watched.run(*words)
+    assert not watched.told.exists(), watched.told.read_text()
+    assert watched.here > len(commands)  # decoders as well
+
+
+def test_what_goes_on_and_answers_searches_sends_nothing_either(
+    watched: Watched, pictures: Path, tmp_path: Path
+) -> None:
+    """`watch` and `serve`; searches reach them through the library's own Unix socket."""
+    folder = tmp_path / "winter"
+    shutil.copytree(pictures / "winter", folder)
+    many = len(list(folder.iterdir()))
+    with watched.answering("watch", folder, "--model", "sketch", "--settle", "0.1"):
+        _until_analysed(watched, many)
+        shutil.copyfile(pictures / "zoo/lions.jpg", folder / "lions.jpg")
+        _until_analysed(watched, many + 1)
+        assert b"lions.jpg" in watched.run("search", "a lion", "--all", "--paths")
+    with watched.answering("serve"):
+        assert b"lions.jpg" in watched.run("search", "a lion", "--all", "--paths")
+    assert not watched.told.exists(), watched.told.read_text()
+    assert watched.here > 4  # the watcher's decoder as well
+
+
+def _until_analysed(watched: Watched, photos: int) -> None:
+    end = time.monotonic() + 60
+    while json.loads(watched.run("status", "--json"))["photos"] < photos:
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -105,16 +105,20 @@ class Place:
         }
 
     def kill(
-        self, words: tuple[str, ...], after: float, once: Callable[[], bool] = lambda: True
+        self,
+        words: tuple[str, ...],
+        after: float,
+        once: Callable[[], bool] = lambda: True,
+        patience: float = 10.0,
     ) -> bool:
         """SIGKILL a command, some seconds after something holds. Whether it was still at work.
 
-        What does not hold within ten seconds is waited for no longer.
+        What does not hold within so many seconds of patience is waited for no longer.
         """
         process = self.start(*words)
-        end = time.monotonic() + 10
+        end = time.monotonic() + patience
         while process.poll() is None and not once() and time.monotonic() < end:
-            time.sleep(0.01)
+            time.sleep(0.005)
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
@@ -252,6 +256,18 @@ def check(library: Path) -> None:
         assert np.array_equal(ids, catalog.analyses.photo_ids(active.model_id))
         for block in catalog.analyses.embeddings(active.model_id):
             assert np.allclose(index.embeddings(block.ids), block.embeddings, atol=2e-2)
+
+
+def being_written(library: Path) -> bool:
+    """Whether somebody is in the middle of a transaction that changes the library."""
+    catalog = library / "catalog.db"
+    with contextlib.closing(sqlite3.connect(catalog, timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        database.execute("ROLLBACK")
+        return False
 
 
 def analysed(library: Path) -> int:

@@ -2,12 +2,16 @@
 
 What it must contain is kept beside it as plainly as can be: which content lies at which path, and
 what people said of which content.
+
+PHOTOINDEX_OPERATIONS_EXAMPLES: another number of libraries, to try something out.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +27,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from photoindex import Library, Settings
 from photoindex.photo import Source
 
-EXAMPLES, STEPS = 150, 30
+EXAMPLES = int(os.environ.get("PHOTOINDEX_OPERATIONS_EXAMPLES", "150"))
+STEPS = 30
 FOLDERS = ("", "a", "a/b", "c")
 NAMES = tuple(f"{number}.jpg" for number in range(4))
 TAGS = ("ours", "theirs")
@@ -71,8 +76,14 @@ class AnyFileOperations(RuleBasedStateMachine):
         counted["libraries"] += 1
 
     def teardown(self) -> None:
-        self.library.close()
-        shutil.rmtree(self.top)
+        """Whatever came after the last look is looked at as well."""
+        try:
+            if sys.exc_info()[0] is None:  # no step has failed
+                self.look()
+                counted["looks at the end"] += 1
+        finally:
+            self.library.close()
+            shutil.rmtree(self.top)
 
     @rule(path=PATHS, content=CONTENTS)
     def write(self, path: Path, content: int) -> None:
@@ -179,5 +190,6 @@ def test_any_file_operations(record_property: Callable[[str, object], None]) -> 
             derandomize=True,
         ),
     )
+    assert counted["looks at the end"] >= EXAMPLES
     for what, times in counted.items():
         record_property(what, times)

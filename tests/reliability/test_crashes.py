@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from disturbed import PICTURES, Place, Undisturbed, analysed, assert_alike, check, look
+from disturbed import (
+    PICTURES,
+    Place,
+    Undisturbed,
+    analysed,
+    assert_alike,
+    being_written,
+    check,
+    listed,
+    look,
+)
 
+AT_WORK = "landed after some new photos were analysed"
 ROUNDS, KILLS = 10, 11
 """Each round is a library of its own; each kill ends one process: a hundred and ten in all."""
+AT_LEAST = {"index killed": 3, "watch killed": 3, "add-concept killed": 2, AT_WORK: 3}
+"""In each round."""
+MANY, EARLY, AIMED = 800, 4, 8
+"""Concepts, so many that storing them takes a moment; kills at any time, kills while they are."""
 LONGEST = 5.0  # seconds: an undisturbed run over all pictures takes half as long again
 MOVED = " moved"
+STORED, IN_WRITING = "stored all the same", "killed in the middle of writing"
 AT_ONCE = 30  # pictures that arrive before each command
 Record = Callable[[str, object], None]
 
@@ -63,7 +84,9 @@ class Arrivals:
 def test_killed_again_and_again_and_then_left_alone(
     number: int, undisturbed: Undisturbed, tmp_path: Path, record_property: Record
 ) -> None:
-    """`index`, `watch` and `add-concept` are killed in chance order; then one of each finishes.
+    """`index`, `watch` and `add-concept` are killed in chance order; then each of them finishes.
+
+    A watcher does once it has caught up and is told to stop: before `index` or after it.
 
     Before each, new pictures arrive and some are moved, taken away or brought back, so that there
     is something to do.
@@ -78,19 +101,23 @@ def test_killed_again_and_again_and_then_left_alone(
     }
     landed: Counter[str] = Counter(libraries=1, pictures=PICTURES)
     killed = 0
+    turns = _turns(chance)
     while killed < KILLS:
-        # A concept needs photos to be scored on: at first, they are only just coming.
-        name = chance.choice(list(commands)[: 2 if killed < 2 else 3])
+        name, aimed = turns[killed]
         arrivals.go_on()
         before = analysed(place.library)
-        if _killed(chance, place, commands[name], before):
+        if _killed(chance, place, commands[name], before if aimed else None):
             killed += 1
             landed[f"{name} killed"] += 1
             landed[_where(name, before, analysed(place.library))] += 1
         if (place.library / "catalog.db").exists():
             check(place.library)
     arrivals.finish()
+    if number % 2:
+        _watch_until_caught_up(place)
     place.run("index", str(place.pictures))
+    if number % 2 == 0:
+        _watch_until_caught_up(place)
     place.run("add-concept", commands["add-concept"][1])
     seen = look(place.library)
     assert len(seen.photos) == PICTURES
@@ -99,36 +126,92 @@ def test_killed_again_and_again_and_then_left_alone(
     assert "Traceback" not in place.said.read_text()
     for what, times in landed.items():
         record_property(what, times)
+    assert all(landed[what] >= least for what, least in AT_LEAST.items()), landed
 
 
-def test_a_concept_killed_while_it_is_added_is_neither_visible_nor_stored(
+def test_concepts_killed_while_they_are_added_are_neither_visible_nor_stored(
     undisturbed: Undisturbed, tmp_path: Path, record_property: Record
 ) -> None:
-    """All of its photos or none, and no half of it in any table."""
-    place = Place(tmp_path, undisturbed.pictures)
-    place.run("index", str(place.pictures))
+    """All of their photos or none, and no half of them in any table."""
+    untouched = Place(tmp_path / "untouched", undisturbed.pictures)
+    untouched.top.mkdir()
+    untouched.run("index", str(untouched.pictures))
+    before = look(untouched.library)
+    concepts = tmp_path / "concepts.json"
+    concepts.write_text(
+        json.dumps({f"thing {number}": [f"a red thing {number}"] for number in range(MANY)})
+    )
+    whole = _copied(untouched, tmp_path / "whole")
+    whole.run("add-concept", str(concepts))
+    after = look(whole.library)
+    assert len(after.concepts) == MANY
     chance = random.Random(1)
-    before = look(place.library)
-    came = Counter(dict.fromkeys(("killed", "finished before", "stored all the same"), 0))
-    for _ in range(12):
-        killed = place.kill(("add-concept", str(place.concepts())), chance.uniform(1.0, 5.0))
+    came = Counter(dict.fromkeys(("killed", "finished before", STORED, IN_WRITING), 0))
+    for number in range(EARLY + AIMED):
+        place = _copied(untouched, tmp_path / str(number))
+        words = ("add-concept", str(concepts))
+        if number < EARLY:
+            killed = place.kill(words, chance.uniform(0.2, LONGEST))
+        else:
+            moment = (0.0, 0.01, 0.0, 0.03)[number % 4]
+            killed = place.kill(words, moment, partial(being_written, place.library), 60.0)
         seen = look(place.library)
-        assert seen.concepts in ((), undisturbed.seen.concepts)
-        assert_alike(seen, undisturbed.seen if seen.concepts else before)
+        assert seen.concepts in ((), after.concepts)
+        assert_alike(seen, after if seen.concepts else before)
         came["killed" if killed else "finished before"] += 1
-        came["stored all the same"] += killed and bool(seen.concepts)
-        for name in seen.concepts:
-            place.run("concepts", "remove", name)
+        came[STORED] += killed and bool(seen.concepts)
+        # It writes nothing but the concepts, and had begun to.
+        came[IN_WRITING] += number >= EARLY and killed and not seen.concepts
+    place.run("add-concept", str(concepts))  # what was killed can be had all the same
+    assert_alike(look(place.library), after)
     for what, times in came.items():
         record_property(what, times)
+    assert came["killed"] >= AIMED // 2 and came[IN_WRITING] >= 3, came
 
 
-def _killed(chance: random.Random, place: Place, words: tuple[str, ...], before: int) -> bool:
-    """Kill a command at any time, or in half of the cases while it analyses photos."""
-    if words[0] == "add-concept" or chance.random() < 0.5:
+def _copied(place: Place, top: Path) -> Place:
+    """The same in another place."""
+    shutil.copytree(place.library, top / "library")
+    return replace(place, top=top)
+
+
+def _turns(chance: random.Random) -> list[tuple[str, bool]]:
+    """Which command is killed when, and whether while it analyses photos or at any time.
+
+    A concept needs photos to be scored on: at first, they are only just coming.
+    """
+    first = [("index", True), ("watch", True)]
+    then = [(name, aimed) for name in ("index", "watch") for aimed in (True, False)]
+    then += [("add-concept", False)] * 2
+    while len(first + then) < KILLS:
+        name = chance.choice(("index", "watch", "add-concept"))
+        then.append((name, name != "add-concept" and chance.random() < 0.5))
+    chance.shuffle(first)
+    chance.shuffle(then)
+    return first + then
+
+
+def _watch_until_caught_up(place: Place) -> None:
+    """A watcher that lists all that is there, and is then stopped in order."""
+    watcher = place.start("watch", str(place.pictures))
+    try:
+        end = time.monotonic() + 120
+        while {Path(path) for path in listed(place.library)} != set(place.pictures.rglob("*.jpg")):
+            assert time.monotonic() < end and watcher.poll() is None
+            time.sleep(0.2)
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.wait(60) == 0
+
+
+def _killed(
+    chance: random.Random, place: Place, words: tuple[str, ...], before: int | None
+) -> bool:
+    """Kill a command at any time, or once it has analysed some more photos than before."""
+    if before is None:
         return place.kill(words, chance.uniform(0.2, LONGEST))
     more = before + chance.randint(1, AT_ONCE // 2)
-    return place.kill(words, chance.uniform(0, 0.3), lambda: analysed(place.library) >= more)
+    return place.kill(words, chance.uniform(0, 0.3), lambda: analysed(place.library) >= more, 30.0)
 
 
 def _where(name: str, before: int, after: int) -> str:
@@ -136,5 +219,5 @@ def _where(name: str, before: int, after: int) -> str:
     if name == "add-concept":
         return "landed while a concept was being added"
     if after > before:
-        return "landed after some new photos were analysed"
+        return AT_WORK
     return "landed before the first new photo was analysed"

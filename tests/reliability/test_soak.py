@@ -19,9 +19,9 @@ import pytest
 from disturbed import Place, Undisturbed, assert_alike, listed, look
 
 EVENTS = int(os.environ.get("PHOTOINDEX_SOAK_EVENTS", "20000"))
-WARM_UP = EVENTS * 3 // 10
+SAMPLES = (30, 50, 75, 100)  # per cent of the events; the first is the warm-up
 PATIENCE = 240.0
-GROWTH = 64 << 20  # bytes that allocators may keep without anything being lost
+GROWTH = 24 << 20  # bytes that allocators may keep in the second half without anything being lost
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -92,6 +92,14 @@ class Disturber:
             yield self.chance.choice(self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """memory: resident bytes of a process and its children; files: how many it has open."""
+
+    memory: int
+    files: int
+
+
 def test_many_events(
     undisturbed: Undisturbed, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -102,27 +110,22 @@ def test_many_events(
         place.pictures, [path.read_bytes() for path in whole[:60]], random.Random(3)
     )
     watcher = place.start("watch", str(place.pictures))
+    taken: dict[int, Taken] = {}
     try:
-        disturber.go_on(WARM_UP)
-        _until_true(place, watcher)
-        before = _memory(watcher.pid), _open_files(watcher.pid)
-        disturber.go_on(EVENTS - WARM_UP)
-        _until_true(place, watcher)
-        memory, files = _memory(watcher.pid), _open_files(watcher.pid)
-        for what, amount in (
-            ("events", disturber.done),
-            ("files in the end", len(disturber.files)),
-            ("MiB after the warm-up", before[0] >> 20),
-            ("MiB in the end", memory >> 20),
-            ("open files after the warm-up", before[1]),
-            ("open files in the end", files),
-        ):
-            record_property(what, amount)
-        assert memory < before[0] + GROWTH
-        assert files <= before[1] + 8
+        for share in SAMPLES:
+            disturber.go_on(EVENTS * share // 100 - disturber.done)
+            _until_true(place, watcher)
+            taken[share] = _taken(watcher.pid)
     finally:
         watcher.send_signal(signal.SIGTERM)
         assert watcher.wait(60) == 0
+    record_property("events", disturber.done)
+    record_property("files in the end", len(disturber.files))
+    for share, sample in taken.items():
+        record_property(f"MiB at {share} %", sample.memory >> 20)
+        record_property(f"open files at {share} %", sample.files)
+    assert taken[100].memory <= taken[50].memory + GROWTH
+    assert taken[100].files == taken[50].files
     assert disturber.done >= EVENTS
     seen = look(place.library)
     assert seen.photos.keys() == {p.relative_to(place.pictures).as_posix() for p in disturber.files}
@@ -146,13 +149,10 @@ def _until_true(place: Place, watcher: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the watcher did not catch up with the folder")
 
 
-def _memory(pid: int) -> int:
-    """Resident bytes of a process and its children."""
+def _taken(pid: int) -> Taken:
     told = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     pids = [pid, *(int(child) for words in told for child in words.split())]
-    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids)
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in pids]
+    return Taken(
+        sum(pages) * os.sysconf("SC_PAGE_SIZE"), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    )
