@@ -50,6 +50,13 @@ class PictureError(PhotoindexError):
     """A file is no picture that can be read; the message is the reason that `failures` lists."""
 
 
+class Unreachable(PictureError):
+    """A file cannot be read for a reason that lies outside of it and may pass.
+
+    Permissions, a disk that does not answer, no memory left: not what the file holds.
+    """
+
+
 class NothingFound(PhotoindexError):
     """What was named does not exist: a photo, a tag, a concept."""
 

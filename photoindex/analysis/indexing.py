@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 KEEP_DELETED = timedelta(days=30)
 """How long the analysis of a deleted photo is kept, so that a move seen late loses nothing."""
+TRY_AGAIN, TRY_AGAIN_AT_LEAST = 60.0, 3600.0
+"""Seconds after which a watcher tries again what it could not read: at first, and in the end."""
 LOOKING = "looking"
 _REPORT_EVERY = 500
 _PORTION = 2000  # files recorded in one go
@@ -75,7 +79,8 @@ class Indexer:
     def follow(self, folders: Sequence[Path]) -> Iterator[Tally]:
         """What happened, settled change by settled change, until told to stop.
 
-        The first is the catching up: the watcher asks for it once its watches are in place.
+        The first is the catching up: the watcher asks for it once its watches are in place. What
+        could not be read is tried again after a while, and then ever more rarely.
         """
         from photoindex.photos.watch import watch
 
@@ -85,9 +90,20 @@ class Indexer:
             polling=self._settings.polling,
             settle=self._settings.settle,
             stop=self._stop,
+            remind=TRY_AGAIN,
         )
+        patience, due = TRY_AGAIN, math.inf
         for change in changes:
-            yield self._apply(change)
+            if not change and time.monotonic() < due:
+                continue
+            again = not change
+            tally = self._apply(change or Changes(rescan=frozenset(folders)))
+            if tally.unsettled:
+                patience = min(2 * patience, TRY_AGAIN_AT_LEAST) if again else TRY_AGAIN
+                due = time.monotonic() + patience
+            elif again:
+                due = math.inf
+            yield tally
 
     def _look(self, folder: Path, before: FolderRecord | None, found: Disagreement) -> Tally:
         """Compare a whole watched folder; an unmounted one makes its photos offline.

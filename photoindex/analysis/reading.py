@@ -5,7 +5,6 @@ Pictures are opened in processes apart (photos/decoder.py), so that no file can 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -16,14 +15,12 @@ from itertools import islice
 from queue import SimpleQueue
 
 from photoindex.catalog.catalog import Catalog
-from photoindex.errors import PictureError
+from photoindex.errors import PictureError, Unreachable
 from photoindex.photo import FoundFile
 from photoindex.photos.decode import DecodedPicture
-from photoindex.photos.decoder import Decoder, Interrupted
+from photoindex.photos.decoder import Decoder
 from photoindex.photos.walk import stamp_of
 from photoindex.tagger import Tagger
-
-_log = logging.getLogger(__name__)
 
 READERS = max(2, min(4, (os.cpu_count() or 1) // 2))
 """Threads that read ahead of the network, each with a process that decodes: a GPU looks at more
@@ -40,13 +37,15 @@ LISTEN_EVERY = 0.2
 class Read:
     """One file, read: its picture, or the known photo it holds, or why neither.
 
-    With none of these it changed while it was read, or the machine kept it from being read.
+    With none of these it changed while it was read. passing: the reason lies outside of the file,
+    which is to be tried again.
     """
 
     file: FoundFile
     picture: DecodedPicture | None = None
     photo_id: int | None = None
     failure: str | None = None
+    passing: bool = False
 
 
 def read_ahead(
@@ -68,10 +67,6 @@ def read_ahead(
         decoder = decoders.get()
         try:
             return _read(file, decoder, catalog, tagger)
-        except Interrupted as error:
-            if not decoder.ended:
-                _log.warning("%s: %s: it is looked at again next time", file.path, error)
-            return Read(file)
         finally:
             decoders.put(decoder)
 
@@ -119,6 +114,6 @@ def _read(file: FoundFile, decoder: Decoder, catalog: Catalog, tagger: Tagger) -
         picture = decoder.open(file.path, wanted)
         read = Read(file, picture) if picture is not None else Read(file, photo_id=known[-1])
     except PictureError as error:
-        read = Read(file, failure=str(error))
+        read = Read(file, failure=str(error), passing=isinstance(error, Unreachable))
     # Otherwise the next look will see what it has become.
     return read if stamp_of(file.path) == file.stamp else Read(file)

@@ -13,7 +13,7 @@ class Tally:
     linked: int = 0  # files that hold a photo already analysed: copies, touched files
     failed: int = 0  # files that cannot be read as pictures
     deleted: int = 0  # files that are gone
-    unsettled: int = 0  # files that changed while they were read; seen again next time
+    unsettled: int = 0  # files that changed while they were read, or could not be; tried again
     moved: int = 0  # known files at another path
     back: int = 0  # known files that were gone or offline, and lie there unchanged
     offline: int = 0  # files on a disk that is not there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ _FIELDS = "path, size, mtime_ns, inode, device, state, photo_id, failure"
 _AT = f"SELECT {_FIELDS} FROM files WHERE path = ?"
 _FAILURES = f"SELECT {_FIELDS} FROM files WHERE failure IS NOT NULL ORDER BY path"
 _UNDER = "WHERE path >= ? AND path < ? ORDER BY path LIMIT ?"
+_NO_SIZE = -1  # that no file has
 _PUT = """
     INSERT INTO files (path, photo_id, failure, size, mtime_ns, inode, device, state, deleted_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, 'present', NULL)
@@ -180,9 +182,19 @@ class Files:
             connection.executemany(_MARK_OFFLINE, [(path_bytes(path),) for path in paths])
 
     def fail(self, failures: Sequence[FileFailure]) -> None:
-        """Note files that cannot be read, and why; a photo they held before is theirs no more."""
+        """Note files that cannot be read, and why; a photo they held before is theirs no more.
+
+        Where what keeps a file from being read may pass, it stays with its photo, or is noted so
+        that every look finds it changed.
+        """
         with self._database.write() as connection:
-            put_files(connection, [(failure.file, None, failure.reason) for failure in failures])
+            for failure in failures:
+                file, kept = failure.file, None
+                if failure.passing:
+                    kept = connection.execute(_HOLDER, (path_bytes(file.path),)).fetchone()
+                    file = FoundFile(file.path, replace(file.stamp, size=_NO_SIZE))
+                if kept is None or kept[0] is None:
+                    put_files(connection, [(file, None, failure.reason)])
 
     def restamp(self, files: Sequence[FoundFile]) -> None:
         """Files are there with the content already known: touched, come back, or restored."""

@@ -54,10 +54,14 @@ class FileMove:
 
 @dataclass(frozen=True, slots=True)
 class FileFailure:
-    """A file that cannot be read as a picture, and why."""
+    """A file that cannot be read as a picture, and why.
+
+    passing: what keeps it from being read lies outside of it, so that it is to be tried again.
+    """
 
     file: FoundFile
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

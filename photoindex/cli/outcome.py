@@ -26,5 +26,5 @@ def summary(tally: Tally) -> str:
     if tally.deleted:
         parts.append(f"{tally.deleted:,} gone")
     if tally.unsettled:
-        parts.append(f"{tally.unsettled:,} still being written")
+        parts.append(f"{tally.unsettled:,} not read yet: being written, or out of reach")
     return ", ".join(parts) or "0 photos analysed"

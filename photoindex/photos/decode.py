@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
-from photoindex.errors import PictureError
+from photoindex.errors import PictureError, Unreachable
 from photoindex.photo import PhotoFacts
 from photoindex.photos.formats import HEAD_SIZE, sniff
 from photoindex.photos.metadata import BROKEN_EXIF, read_metadata, read_orientation
@@ -72,7 +72,7 @@ class PictureFile:
 def read_picture(path: Path) -> PictureFile:
     """Read one file whole; its hash tells whether it has to be decoded at all.
 
-    Raises PictureError with the reason in plain words.
+    Raises PictureError with the reason in plain words, Unreachable where it may pass.
     """
     data = _read(path)
     return PictureFile(data, hashlib.blake2b(data, digest_size=32).hexdigest())
@@ -100,11 +100,6 @@ def decode_picture(file: PictureFile, shorter_side: int | None = None) -> Decode
         raise PictureError(f"not enough memory to decode this {kind}") from error
     except _BROKEN_PICTURE as error:
         raise PictureError(_reason(kind, error)) from error
-
-
-def open_picture(path: Path, shorter_side: int | None = None) -> DecodedPicture:
-    """Read and decode one file; see `read_picture` and `decode_picture`."""
-    return decode_picture(read_picture(path), shorter_side)
 
 
 def _decode(file: PictureFile, kind: str, shorter_side: int | None) -> DecodedPicture:
@@ -219,7 +214,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
-        raise _unreadable(error) from error
+        raise _unreachable(error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise PictureError("not a regular file")
@@ -234,18 +229,18 @@ def _read(path: Path) -> bytes:
                 raise PictureError(f"too large: {size / 2**30:.1f} GiB")
             data = file.read(size + 1)  # no more: a file that grows is read again anyway
         except OSError as error:
-            raise _unreadable(error) from error
+            raise _unreachable(error) from error
     if not data:
         raise PictureError("empty file")
     return data
 
 
-def _unreadable(error: Exception) -> PictureError:
+def _unreachable(error: Exception) -> Unreachable:
     if isinstance(error, PermissionError):
-        return PictureError("permission denied")
+        return Unreachable("permission denied")
     if isinstance(error, FileNotFoundError):
-        return PictureError("no such file")
-    return PictureError(f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        return Unreachable("no such file")
+    return Unreachable(f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _reason(kind: str, error: BaseException) -> str:

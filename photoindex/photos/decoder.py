@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from photoindex.errors import PhotoindexError, PictureError
+from photoindex.errors import PhotoindexError, PictureError, Unreachable
 from photoindex.photo import Metadata, PhotoFacts
 from photoindex.photos.decode import DecodedPicture
 from photoindex.photos.decoder_process import READY
@@ -39,11 +39,8 @@ _NO_START = (
     "the process that opens pictures cannot be started ({}): free some memory; if that is not it,"
     f' "{" ".join(_PROGRAM)}" says why'
 )
+_one_at_a_time = threading.Lock()
 _ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-class Interrupted(Exception):
-    """A file was not read to its end for a reason that lies outside of it."""
 
 
 class _Gone(Exception):
@@ -83,9 +80,9 @@ class Decoder:
         """The picture in a file, None where it is not wanted.
 
         A file at which the process ends is tried once more: something else may have ended it.
-        Raises PictureError with the reason in plain words; Interrupted where the machine is the
-        reason: a disk that does not answer, no memory left, or `end`; PhotoindexError where no
-        picture can be opened here at all.
+        Raises PictureError with the reason in plain words, Unreachable where the machine is the
+        reason: a disk that does not answer, no memory left, or `end`. Raises PhotoindexError where
+        no picture can be opened here at all.
         """
         try:
             return self._open(path, wanted)
@@ -93,7 +90,7 @@ class Decoder:
             try:
                 return self._open(path, wanted)
             except _Gone as gone:
-                raise (PictureError if gone.by_file else Interrupted)(str(gone)) from gone
+                raise (PictureError if gone.by_file else Unreachable)(str(gone)) from gone
 
     def close(self) -> None:
         """Let the process go."""
@@ -177,17 +174,19 @@ class Decoder:
                     env={**os.environ, **_ALONE},
                     **_OWN_GROUP,
                 )
-            except OSError as error:
-                raise PhotoindexError(_NO_START.format(error.strerror)) from error
+            except OSError as error:  # no room for another process
+                raise Unreachable(_NO_START.format(error.strerror)) from error
             assert process.stdout is not None
             with self._alarm(process):
                 ready = process.stdout.readline() == READY
             if not ready and not self.ended:
                 self.close()
-                raise PhotoindexError(_NO_START.format(f"exit {process.returncode}"))
+                killed = process.returncode == _KILLED  # for want of memory, or time
+                told = _NO_START.format(f"exit {process.returncode}")
+                raise (Unreachable if killed else PhotoindexError)(told)
         if self.ended:
             self.close()
-            raise Interrupted("told to end")
+            raise Unreachable("told to end")
         return self._process
 
     @staticmethod
@@ -205,15 +204,10 @@ class Decoder:
                 process.wait(2)
 
 
-def open_once(path: Path, shorter_side: int) -> DecodedPicture:
-    """One picture by a process of its own. Raises PictureError with the reason in plain words."""
-    with Decoder() as decoder:
-        try:
-            decoded = decoder.open(path, lambda content: shorter_side)
-        except Interrupted as error:
-            raise PictureError(str(error)) from error
-    assert decoded is not None  # it was wanted
-    return decoded
+def open_once(path: Path, wanted: Wanted) -> DecodedPicture | None:
+    """One picture by a process of its own, of which there is one at a time; see `Decoder.open`."""
+    with _one_at_a_time, Decoder() as decoder:
+        return decoder.open(path, wanted)
 
 
 def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -224,7 +218,7 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
         raise BrokenPipeError
     answer = json.loads(line)
     if "failure" in answer:
-        raise PictureError(answer["failure"])
+        raise (Unreachable if answer.get("passing") else PictureError)(answer["failure"])
     return dict(answer)
 
 

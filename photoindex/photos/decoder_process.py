@@ -2,9 +2,9 @@
 
 `photoindex.photos.decoder` starts it and speaks with it over its standard input and output, in
 lines of JSON, of which the first says `READY`. For each file its path comes in, and `{"hash": …}`
-or `{"failure": …}` goes out. Then the shorter side that is wanted comes in, or null where the
-picture is not; after a number, the facts and the picture's size go out with its RGB bytes behind
-them, or a failure.
+or `{"failure": …}` goes out, with `"passing": true` where the file is not why. Then the shorter
+side that is wanted comes in, or null where the picture is not; after a number, the facts and the
+picture's size go out with its RGB bytes behind them, or a failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from photoindex.errors import PictureError
+from photoindex.errors import PictureError, Unreachable
 from photoindex.photo import PhotoFacts
 from photoindex.photos.decode import PictureFile, decode_picture, read_picture
 
@@ -52,7 +52,8 @@ def _serve(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
         with _ending_in_time():
             file = read_picture(path)
     except PictureError as error:
-        return _say(answers, {"failure": str(error)})
+        passing = isinstance(error, Unreachable)
+        return _say(answers, {"failure": str(error), "passing": passing})
     except MemoryError:
         return _say(answers, {"failure": "not enough memory to read this file"})
     _say(answers, {"hash": file.hash})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import queue
 import threading
@@ -32,6 +33,7 @@ ROOT_CHECK = 2.0  # seconds between looks whether watched folders are still ther
 POLL = 10.0  # seconds between two looks at a polled folder, more where one look takes long
 ARRIVAL = 1.0  # seconds in which what left one folder arrives in another
 EVENTS_AT_ONCE = 10_000  # so that settled changes get out during a storm of events
+EVENTS_KEPT = 100_000  # while photos are analysed; beyond them all is looked at anew
 
 
 def watch(
@@ -42,11 +44,13 @@ def watch(
     polling: bool = False,
     settle: float = 1.0,
     poll: float = POLL,
+    remind: float = math.inf,
 ) -> Iterator[Changes]:
     """What changes in some folders, until `stop` is set.
 
     folders: absolute. excludes: see `Pruning`. settle: seconds for which a file must not change
-    before it is told of. poll: seconds between looks where polling is wanted or needed.
+    before it is told of. poll: seconds between looks where polling is wanted or needed. remind:
+    seconds after which an empty set comes where nothing has changed.
 
     The first set asks for a rescan of all folders and comes when their watches are in place, so
     that whoever compares the folders then and follows the later sets misses nothing. A folder
@@ -54,10 +58,12 @@ def watch(
     folder that vanished is ever told of as gone.
     """
     with Watcher(folders, excludes, stop, polling, settle, poll) as watcher:
+        told = time.monotonic()
         while not stop.is_set():
             changes = watcher.settled()
-            if changes:
+            if changes or time.monotonic() - told >= remind:
                 yield changes
+                told = time.monotonic()
             else:
                 watcher.wait(TICK)
 
@@ -99,6 +105,7 @@ class Watcher:
         self._roots = [_Root(os.fspath(path), Pruning(path, excludes)) for path in folders]
         # No SimpleQueue: a signal at the very end of its timeout has it wait for ever (CPython).
         self._inbox: queue.Queue[InotifyEvent | None] = queue.Queue()
+        self._lost = False  # events that came when there were too many
         self._settling = Settling(settle, self._admits)
         self._left: dict[int, _Departed] = {}  # by the cookie that the arrival will have as well
         self._next_root_check = 0.0
@@ -189,10 +196,18 @@ class Watcher:
 
     def _first_watches(self) -> FolderWatches | None:
         try:
-            return FolderWatches(self._inbox.put)
+            return FolderWatches(self._receive)
         except NoWatchError as error:
             _log.warning("no events (%s): looking every %g s instead", error, self._poll)
             return None
+
+    def _receive(self, event: InotifyEvent | None) -> None:
+        """In the reader's thread. Too many events are as if the system's own queue overflowed."""
+        if event is None or self._inbox.qsize() < EVENTS_KEPT:
+            self._inbox.put(event)
+        elif not self._lost:
+            self._lost = True
+            self._inbox.put(None)
 
     def _watch_folders(self, root: _Root, folder: str) -> None:
         """Watch a folder and all below it; where watches run out, polling takes over."""
@@ -217,7 +232,8 @@ class Watcher:
         if watches is None or notice is None:
             return
         if notice.kind is Kind.OVERFLOW:
-            _log.warning("too many changes at once for the system's event queue: looking anew")
+            self._lost = False  # first: what is lost from here on has to be told of again
+            _log.warning("too many changes at once to follow each: looking anew")
             for each in self._roots:
                 self._start(each)
             return

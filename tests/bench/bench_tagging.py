@@ -17,7 +17,7 @@ from figures import Bench, Figure, median_seconds
 from matrix_rate import finish, matrix_rate
 from PIL import Image
 
-from photoindex.photos.decode import open_picture
+from photoindex.photos.decode import decode_picture, read_picture
 from ram_tagger.model import RamPlus
 from ram_tagger.predict import RamTagger
 
@@ -36,11 +36,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
         bench.log("tagging: needs --full-size or --model, skipped")
         return
     files = photos(bench.folder / "photos", PHOTOS)
-    sides = [open_picture(file, 384).picture for file in files[:4]]
+    sides = [decode_picture(read_picture(file), 384).picture for file in files[:4]]
     plain = _plain_seconds(bench.model, bench.device, sides[0])
     yield from _networks(bench.model, bench.device, plain)
-    scaled = median_seconds(lambda: open_picture(files[0], 384), 5)
-    full = median_seconds(lambda: open_picture(files[0]), 5)
+    scaled = median_seconds(lambda: decode_picture(read_picture(files[0]), 384), 5)
+    full = median_seconds(lambda: decode_picture(read_picture(files[0])), 5)
     yield Figure(PART, "decode a 12 MP JPEG", scaled, "s", full, "at full size")
 
     yield from _whole_run(bench, files, plain)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from typed import Command, Outcome
+from typed import Command
 
 from photoindex.catalog import migrate
 from photoindex.catalog.catalog import Catalog
@@ -49,19 +47,6 @@ def read_only(library: Path) -> Iterator[None]:
             path.chmod(0o600)
 
 
-def ask(command: Command, *words: str | Path) -> Outcome:
-    """Run a command for which permissions count, also where the tests run as the superuser."""
-    heedful = ()
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("setpriv (Debian: util-linux) is not installed")
-        heedful = (setpriv, "--bounding-set=-all", "--inh-caps=-all")
-    called = [*heedful, command.program, *command.arguments(words)]
-    ended = subprocess.run(called, capture_output=True, timeout=120)
-    return Outcome(ended.returncode, ended.stdout, ended.stderr.decode("utf-8"))
-
-
 def state(library: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in library.iterdir()}
 
@@ -70,8 +55,8 @@ def test_it_answers_as_if_it_could_be_written(tagged: Command, pictures: Path) -
     answers = [tagged.spawn(*words) for words in QUESTIONS]
     before = state(tagged.library)
     with read_only(tagged.library):
-        assert [ask(tagged, *words) for words in QUESTIONS] == answers
-        assert ask(tagged, "status").code == 0
+        assert [tagged.heeding_permissions(*words) for words in QUESTIONS] == answers
+        assert tagged.heeding_permissions("status").code == 0
         assert state(tagged.library) == before
     assert answers[0].lines == [str(pictures / "zoo/lions again.jpg")]
 
@@ -87,7 +72,7 @@ def test_it_answers_with_what_a_killed_process_left_in_the_log(
         shutil.copytree(tagged.library, left.library)
     assert (left.library / "catalog.db-wal").stat().st_size
     with read_only(left.library):
-        found = ask(left, "search", "tag:logged", "--paths")
+        found = left.heeding_permissions("search", "tag:logged", "--paths")
     assert found.lines == [str(pictures / "zoo/zebra.jpg")], found
 
 
@@ -97,7 +82,7 @@ def test_without_a_vector_index_one_is_made_in_memory(tagged: Command) -> None:
     for path in tagged.library.glob("vectors-*"):
         path.unlink()
     with read_only(tagged.library):
-        found = ask(tagged, *words)
+        found = tagged.heeding_permissions(*words)
     assert found.out == answer.out
     assert "cannot be saved" in found.err
     assert not list(tagged.library.glob("vectors-*"))
@@ -118,7 +103,7 @@ def test_what_would_write_says_that_it_cannot(
         "watch": (tmp_path / "new",),
     }[what]
     with read_only(tagged.library):
-        refused = ask(tagged, what, *words)
+        refused = tagged.heeding_permissions(what, *words)
     assert refused.code == 3, refused
     assert "writable" in refused.err.splitlines()[-1]
     assert "Traceback" not in refused.err
@@ -129,7 +114,7 @@ def test_an_older_one_says_that_it_has_to_be_upgraded(empty: Command) -> None:
     migrate.upgrade(database, "0001")
     database.close()
     with read_only(empty.library):
-        refused = ask(empty, "search", "cat")
+        refused = empty.heeding_permissions("search", "cat")
     assert refused.code == 3 and "writable" in refused.err and refused.err.count("\n") == 1
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -75,6 +76,18 @@ class Command:
         outcome = Outcome(ended.returncode, ended.stdout, ended.stderr.decode("utf-8"))
         assert outcome.code == code, outcome
         return outcome
+
+    def heeding_permissions(self, *words: str | os.PathLike[str]) -> Outcome:
+        """As `spawn`, also where tests run as the superuser, for whom permissions do not count."""
+        heedful: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            setpriv = shutil.which("setpriv")
+            if setpriv is None:
+                pytest.skip("setpriv (Debian: util-linux) is not installed")
+            heedful = (setpriv, "--bounding-set=-all", "--inh-caps=-all")
+        called = [*heedful, self.program, *self.arguments(words)]
+        ended = subprocess.run(called, capture_output=True, timeout=120)
+        return Outcome(ended.returncode, ended.stdout, ended.stderr.decode("utf-8"))
 
     def imports(self, *words: str | os.PathLike[str], code: int = 0) -> set[str]:
         """The modules that a command imports, and their packages, seen from inside its process."""

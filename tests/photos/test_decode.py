@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageDraw
 
 from photoindex.errors import PictureError
-from photoindex.photos.decode import MAX_PIXELS, DecodedPicture, open_picture, read_picture
+from photoindex.photos.decode import MAX_PIXELS, DecodedPicture, decode_picture, read_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # hostile files make them
 
@@ -44,7 +44,7 @@ def encoded(picture: Image.Image, format: str, **options: Any) -> bytes:
 def opened(folder: Path, content: bytes, **options: Any) -> DecodedPicture:
     path = folder / "file.txt"  # the content decides
     path.write_bytes(content)
-    return open_picture(path, **options)
+    return decode_picture(read_picture(path), **options)
 
 
 def difference(picture: Image.Image, other: Image.Image) -> float:
@@ -86,7 +86,7 @@ def test_heic(tmp_path: Path) -> None:
 def test_the_hash_is_known_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(encoded(scene(), "PNG"))
-    assert read_picture(path).hash == open_picture(path).facts.hash
+    assert read_picture(path).hash == decode_picture(read_picture(path)).facts.hash
     with pytest.raises(PictureError, match="no such file"):
         read_picture(tmp_path / "absent")
 
@@ -252,11 +252,11 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, said in (("", "not a regular file"), ("pipe", "not a regular file")):
         with pytest.raises(PictureError, match=said):
-            open_picture(tmp_path / name)
+            decode_picture(read_picture(tmp_path / name))
     with pytest.raises(PictureError, match="no such file"):
-        open_picture(tmp_path / "absent.jpg")
+        decode_picture(read_picture(tmp_path / "absent.jpg"))
     with pytest.raises(PictureError, match="cannot be read"):
-        open_picture(tmp_path / "nul\0byte.jpg")
+        decode_picture(read_picture(tmp_path / "nul\0byte.jpg"))
 
 
 def test_permission_denied(
@@ -266,7 +266,7 @@ def test_permission_denied(
     path.write_bytes(encoded(scene(), "PNG"))
     path.chmod(0)
     with as_ordinary_user(), pytest.raises(PictureError, match="permission denied"):
-        open_picture(path)
+        decode_picture(read_picture(path))
 
 
 @pytest.mark.parametrize("format", [*PLAIN, "HEIF"])

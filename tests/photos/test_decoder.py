@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from photoindex.errors import PhotoindexError, PictureError
-from photoindex.photos.decode import DecodedPicture, open_picture
-from photoindex.photos.decoder import Decoder, Interrupted
+from photoindex.errors import PhotoindexError, PictureError, Unreachable
+from photoindex.photos.decode import DecodedPicture, decode_picture, read_picture
+from photoindex.photos.decoder import Decoder
 
 SIDE = 64
 
@@ -66,7 +66,7 @@ def when_started(act: Callable[[int], None], known: list[int]) -> threading.Thre
 
 
 def test_it_gives_what_decoding_here_gives(decoder: Decoder, picture: Path) -> None:
-    decoded, here = decoder.open(picture, always), open_picture(picture, SIDE)
+    decoded, here = decoder.open(picture, always), decode_picture(read_picture(picture), SIDE)
     assert isinstance(decoded, DecodedPicture)
     assert decoded.picture.tobytes() == here.picture.tobytes()
     assert (decoded.picture.size, decoded.facts) == (here.picture.size, here.facts)
@@ -76,7 +76,7 @@ def test_content_that_is_not_wanted_is_not_decoded(decoder: Decoder, picture: Pa
     asked: list[str] = []
     content = decoder.open(picture, asked.append)
     assert content is None
-    assert asked == [open_picture(picture).facts.hash]
+    assert asked == [decode_picture(read_picture(picture)).facts.hash]
     assert isinstance(decoder.open(picture, always), DecodedPicture)
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_takes_too_long_to_decode_is_given_up(picture: Path) -> None
 def test_what_the_machine_does_is_not_the_files_fault(picture: Path) -> None:
     """No memory left, say, for which systems kill processes."""
     with Decoder() as decoder:
-        with pytest.raises(Interrupted):
+        with pytest.raises(Unreachable):
             decoder.open(picture, during_decoding(decoder, signal.SIGKILL))
         assert isinstance(decoder.open(picture, always), DecodedPicture)
 
@@ -153,7 +153,7 @@ def test_a_disk_that_does_not_answer_is_not_the_files_fault(
     monkeypatch.setattr("photoindex.photos.decoder._PROGRAM", (sys.executable, "-c", reading))
     with (
         Decoder(seconds=1.0) as decoder,
-        pytest.raises(Interrupted, match="longer than 1 seconds"),
+        pytest.raises(Unreachable, match="longer than 1 seconds"),
     ):
         decoder.open(picture, always)
 
@@ -166,9 +166,9 @@ def test_it_ends_at_once_in_the_middle_of_a_file(picture: Path) -> None:
             threading.Timer(0.2, decoder.end).start()
             return stopping(content)
 
-        with pytest.raises(Interrupted):
+        with pytest.raises(Unreachable):
             decoder.open(picture, wanted)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Unreachable):
             decoder.open(picture, always)
 
 
@@ -179,6 +179,12 @@ def test_where_no_process_starts_no_file_is_blamed(
     with Decoder() as decoder, pytest.raises(PhotoindexError, match="cannot be started") as said:
         decoder.open(picture, always)
     assert not isinstance(said.value, PictureError)
+
+
+def test_what_the_system_does_not_let_be_read_is_told_apart(decoder: Decoder) -> None:
+    """A regular file that fails when it is read, as on a disk with a fault."""
+    with pytest.raises(Unreachable, match="cannot be read"):
+        decoder.open(Path("/proc/self/mem"), always)
 
 
 def test_memory_is_bounded(decoder: Decoder, tmp_path: Path) -> None:

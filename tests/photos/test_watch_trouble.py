@@ -14,6 +14,7 @@ from watchdog.observers import inotify_c
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
 from photoindex.photos.inotify import FolderWatches
+from photoindex.photos.watch import Watcher
 
 # Folders are watched again under new names; pytest undoes the filter that keeps this quiet.
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
@@ -151,3 +152,29 @@ def test_watches_are_given_back(tmp_path: Path, folder: Path, follow: Follow) ->
     assert watched_inodes() == {folder.stat().st_ino}
     follower.close()
     assert watched_inodes() == set()
+
+
+def test_more_events_than_are_kept_lead_to_a_rescan(
+    folder: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Memory has a bound also where nobody takes events, as while photos are analysed."""
+    monkeypatch.setattr("photoindex.photos.watch.EVENTS_KEPT", 100)
+    busy, wait = threading.Event(), Watcher.wait
+
+    def slow(self: Watcher, seconds: float) -> None:
+        busy.wait()
+        assert self._inbox.qsize() <= 101
+        wait(self, seconds)
+
+    follower = follow(folder)
+    monkeypatch.setattr(Watcher, "wait", slow)
+    film = folder / "film.mov"
+    for _ in range(1000):
+        with film.open("ab") as file:
+            file.write(b"frame")
+    lost = put(folder / "sub/new.jpg")
+    busy.set()
+    follower.until(lambda: lost in follower.files)
+    later = put(folder / "sub/later.jpg")
+    follower.until(lambda: later in follower.files)
+    assert any("too many changes" in record.message for record in caplog.records)
