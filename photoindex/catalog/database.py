@@ -49,9 +49,15 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the catalog."""
+        """One consistent view of the catalog. Raises LibraryError, also for what is no sense."""
         with translated(self.path), self._lent() as connection, _transaction(connection, "BEGIN"):
-            yield connection
+            try:
+                yield connection
+            except (ValueError, IndexError) as error:  # NumPy's, of blobs that are no such arrays
+                raise LibraryError(
+                    f"{self.path} holds what cannot be right ({error}): run"
+                    ' "photoindex doctor --repair"'
+                ) from error
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cared import DERIVED, Cared, notes, problems
 
+from photoindex import Library
 from photoindex.errors import LibraryError
 from photoindex.locks import hold
 
@@ -60,6 +61,24 @@ def test_what_is_derived_is_made_again(cared: Cared, name: str) -> None:
     assert report.mended
     assert {table: cared.rows(table) for table in DERIVED} == before
     assert [cared.found(query) for query in ("tag:cat", "sleepy cat", "after:2000")] == answers
+
+
+@pytest.mark.parametrize("name", DERIVED_DAMAGE)
+def test_until_then_questions_are_answered_or_lead_to_it(cared: Cared, name: str) -> None:
+    with cared.sql() as connection:
+        connection.execute(DERIVED_DAMAGE[name][1])
+    with Library.open(cared.settings) as library:
+        for ask in (
+            library.status,
+            library.tags,
+            lambda: library.search("tag:cat"),
+            lambda: library.search("sleepy cat"),
+            lambda: library.search("after:2000"),
+        ):
+            try:
+                ask()
+            except LibraryError as error:
+                assert "doctor --repair" in str(error)
 
 
 @pytest.mark.parametrize(
