@@ -22,12 +22,12 @@ import pytest
 from disturbed import draw, look
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from photoindex import Library, Settings
 from photoindex.photo import Source
 
-EXAMPLES = int(os.environ.get("PHOTOINDEX_OPERATIONS_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("PHOTOINDEX_OPERATIONS_EXAMPLES", "100"))
 STEPS = 30
 FOLDERS = ("", "a", "a/b", "c")
 NAMES = tuple(f"{number}.jpg" for number in range(4))
@@ -54,13 +54,11 @@ def contents() -> tuple[bytes, ...]:
 
 
 class AnyFileOperations(RuleBasedStateMachine):
-    """there: the content at each path; known: the same when the library looked last; said: the
-    tags that people gave each content."""
+    """there: the content at each path; said: the tags that people gave each content."""
 
     def __init__(self) -> None:
         super().__init__()
         self.there: dict[Path, int] = {}
-        self.known: dict[Path, int] = {}
         self.said: dict[int, set[str]] = {}
         self.top = Path(tempfile.mkdtemp(prefix="photoindex-operations-"))
         self.pictures = self.top / "pictures"
@@ -142,11 +140,11 @@ class AnyFileOperations(RuleBasedStateMachine):
         if path in self.there:
             (self.pictures / path).touch()
 
-    @precondition(lambda self: self.known)
     @rule(data=st.data(), tag=st.sampled_from(TAGS), on=st.booleans())
     def say(self, data: st.DataObject, tag: str, on: bool) -> None:
-        """Of a file that is as it was when it was looked at."""
-        same = sorted(p for p, c in self.known.items() if self.there.get(p) == c != BROKEN)
+        """Of a picture, just after it was looked at."""
+        self.look()
+        same = sorted(path for path, content in self.there.items() if content != BROKEN)
         if same:
             path = data.draw(st.sampled_from(same))
             change = self.library.tag if on else self.library.untag
@@ -160,7 +158,6 @@ class AnyFileOperations(RuleBasedStateMachine):
     def look(self) -> None:
         counted["looks"] += 1
         self.library.index([self.pictures])
-        self.known = dict(self.there)
         seen = look(self.top / "library")
         whole = {path: c for path, c in self.there.items() if c != BROKEN}
         assert seen.failures.keys() == {p.as_posix() for p in self.there.keys() - whole.keys()}
