@@ -192,13 +192,15 @@ def _turns(chance: random.Random) -> list[tuple[str, bool]]:
 
 
 def _watch_until_caught_up(place: Place) -> None:
-    """A watcher that lists all that is there, and is then stopped in order."""
+    """A watcher that says so, lists all that is there, and is then stopped in order."""
+    before = place.said.stat().st_size
     watcher = place.start("watch", str(place.pictures))
     try:
         end = time.monotonic() + 120
-        while {Path(path) for path in listed(place.library)} != set(place.pictures.rglob("*.jpg")):
+        while b"caught up" not in place.said.read_bytes()[before:]:
             assert time.monotonic() < end and watcher.poll() is None
             time.sleep(0.2)
+        assert {Path(path) for path in listed(place.library)} == set(place.pictures.rglob("*.jpg"))
     finally:
         watcher.send_signal(signal.SIGTERM)
         assert watcher.wait(60) == 0
