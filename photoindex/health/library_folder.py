@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from photoindex.aside import SUFFIX, abandoned
@@ -120,9 +120,8 @@ def make_private(folder: Path) -> str:
     return f"made its owner's alone: {', '.join(path.name for path in changed)}"
 
 
-def clear_leftovers(folder: Path) -> str:
-    """Delete them. Returns what was done. Raises OSError."""
-    left = leftovers(folder)
+def clear_leftovers(left: Sequence[Path]) -> str:
+    """Delete what `leftovers` found. Returns what was done. Raises OSError."""
     for path in left:
         if path.is_dir():
             shutil.rmtree(path)

@@ -66,10 +66,11 @@ def _permissions(look: Look) -> str:
 
 
 def _leftovers(look: Look) -> str:
+    left = library_folder.leftovers(look.folder)  # first: what this process holds looks in use
     if not (look.folder / SEARCH_LOCK).exists():
-        return library_folder.clear_leftovers(look.folder)
+        return library_folder.clear_leftovers(left)
     with hold(look.folder / SEARCH_LOCK, "served"):  # nobody may begin to answer meanwhile
-        return library_folder.clear_leftovers(look.folder)
+        return library_folder.clear_leftovers(left)
 
 
 def _upgrade(look: Look) -> str:

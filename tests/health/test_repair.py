@@ -199,7 +199,12 @@ def test_vector_indexes_of_models_not_in_use_are_deleted(cared: Cared) -> None:
     assert len(list(cared.folder.glob("vectors-*"))) == 2
 
 
-def test_leftovers_are_deleted_and_what_may_be_in_use_or_wanted_is_not(cared: Cared) -> None:
+@pytest.mark.parametrize("lock", [False, True])  # a killed process leaves its lock's file as well
+def test_leftovers_are_deleted_and_what_may_be_in_use_or_wanted_is_not(
+    cared: Cared, lock: bool
+) -> None:
+    if lock:
+        (cared.folder / "search.lock").touch(0o600)
     old, fresh = cared.folder / "vectors-old.aside", cared.folder / "vectors-new.aside"
     copy = cared.folder / "catalog.db.before-0003"
     for path in (old, fresh, copy):
