@@ -48,6 +48,14 @@ def embeddings(library: Library, model_id: str) -> dict[int, list[float]]:
     }
 
 
+def indexed_beside_another_model(library: Library, folder: Path) -> None:
+    """By the bundled model; the other one is installed, and has seen nothing yet."""
+    words = library.settings.library.with_name("words.txt")
+    words.write_text(WORDS, encoding="utf-8")
+    library.index([folder])
+    library.models.add(words, "big-animals", lambda what, done, total: None)
+
+
 def killed_while_analysing_again(library: Library, folder: Path) -> None:
     settings = library.settings
     words = [str(path) for path in (settings.library, settings.models, folder)]
@@ -56,12 +64,10 @@ def killed_while_analysing_again(library: Library, folder: Path) -> None:
 
 
 def test_the_model_before_answers_until_the_new_one_has_every_photo(
-    open_library: Callable[..., Library], folder: Path, tmp_path: Path
+    open_library: Callable[..., Library], folder: Path
 ) -> None:
-    (tmp_path / "words.txt").write_text(WORDS, encoding="utf-8")
     with open_library() as library:
-        library.index([folder])
-        library.models.add(tmp_path / "words.txt", "big-animals", lambda what, done, total: None)
+        indexed_beside_another_model(library, folder)
         (first,) = library.status().models
         assert library.status().awaiting == 0
     with open_library(model=None) as library:
@@ -95,12 +101,10 @@ def test_the_model_before_answers_until_the_new_one_has_every_photo(
 
 
 def test_photos_that_come_meanwhile_await_the_new_model_only_while_they_do(
-    open_library: Callable[..., Library], folder: Path, tmp_path: Path
+    open_library: Callable[..., Library], folder: Path
 ) -> None:
-    (tmp_path / "words.txt").write_text(WORDS, encoding="utf-8")
     with open_library() as library:
-        library.index([folder])
-        library.models.add(tmp_path / "words.txt", "big-animals", lambda what, done, total: None)
+        indexed_beside_another_model(library, folder)
         killed_while_analysing_again(library, folder)
         awaiting = library.status().awaiting
         (folder / "lions.jpg").rename(folder.with_name("lions.jpg"))
@@ -114,13 +118,11 @@ def test_photos_that_come_meanwhile_await_the_new_model_only_while_they_do(
 
 
 def test_words_of_a_model_that_does_not_answer_are_no_tags(
-    open_library: Callable[..., Library], folder: Path, tmp_path: Path
+    open_library: Callable[..., Library], folder: Path
 ) -> None:
     """Taken for tags, they would find nothing: neither before the change nor after it."""
-    (tmp_path / "words.txt").write_text(WORDS, encoding="utf-8")
     with open_library() as library:
-        library.index([folder])
-        library.models.add(tmp_path / "words.txt", "big-animals", lambda what, done, total: None)
+        indexed_beside_another_model(library, folder)
         killed_while_analysing_again(library, folder)
     with open_library(model=None) as library:
         assert library.search("lion").tags == ("lion",)
