@@ -8,7 +8,7 @@ import pickle
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -58,12 +58,15 @@ class ModelParts:
     bank: LabelBank
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(
+    path: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, Tensor]:
     """The state dict of a .pth/.pt/.bin or .safetensors file, memory-mapped, no code executed.
 
     Accepts `{"model": state_dict}`, `{"state_dict": …}` and a bare state dict. OpenAI's TorchScript
     archives are read for their weights only (`ram_tagger.torchscript`). Half precision, which
-    processors are slow at, is widened to float32. Raises CheckpointError.
+    processors are slow at, is widened to float32. wanted: by name, which tensors are. Raises
+    CheckpointError.
     """
     state = _read_safely(path)
     for key in ("model", "state_dict"):
@@ -71,7 +74,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds no state dict: expected {{'model': state_dict}}")
-    return {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}
+    return {
+        name: value.float() if value.dtype == torch.float16 else value
+        for name, value in state.items()
+        if wanted(name)
+    }
 
 
 def read_tensor(path: Path) -> Tensor:
@@ -201,12 +208,9 @@ def load_clip(folder: Path, config: ClipConfig) -> nn.Module:
     Its towers are mapped apart: pictures' is left behind when it is converted, and would stay in
     memory as long as texts' is in use.
     """
-    pictures, texts = read_checkpoint(folder / CLIP), read_checkpoint(folder / CLIP)
-    towers = {
-        name: pictures[name] if name.startswith("visual.") else value
-        for name, value in texts.items()
-    }
-    return clip_from_checkpoint(towers, config)
+    pictures = read_checkpoint(folder / CLIP, lambda name: name.startswith("visual."))
+    texts = read_checkpoint(folder / CLIP, lambda name: not name.startswith("visual."))
+    return clip_from_checkpoint({**pictures, **texts}, config)
 
 
 def _read_safely(path: Path) -> Any:
